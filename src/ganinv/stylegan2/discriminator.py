@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .generator import FullyConnectedLayer, check_resolution
-from .ops import binomial_filter, conv2d_down, lrelu, num_channels
+from .ops import LRELU_GAIN, binomial_filter, conv2d_down, lrelu, num_channels
 
 
 class Conv2dLayer(nn.Module):
@@ -35,13 +35,15 @@ class Conv2dLayer(nn.Module):
         self.register_buffer("resample_filter", binomial_filter())
 
     def forward(self, x: Tensor, gain: float = 1.0) -> Tensor:
-        weight = (self.weight * self.weight_gain).to(x.dtype)
-        x = conv2d_down(x, weight, self.resample_filter) if self.down == 2 else F.conv2d(x, weight, padding=weight.shape[-1] // 2)
-        if self.bias is not None:
-            x = x + self.bias.to(x.dtype)[:, None, None]
+        scale = gain * LRELU_GAIN if self.activation == "lrelu" else gain  # folded into the weights: lrelu(a x) = a lrelu(x)
+        weight = (self.weight * (self.weight_gain * scale)).to(x.dtype)
+        bias = None if self.bias is None else (self.bias * scale).to(x.dtype)
+        if self.down == 2:
+            x = conv2d_down(x, weight, self.resample_filter, bias)
+        else:
+            x = F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2)
         if self.activation == "lrelu":
-            return lrelu(x, gain, self.conv_clamp)
-        x = x * gain
+            x = lrelu(x)
         return x if self.conv_clamp is None else x.clamp(-self.conv_clamp * gain, self.conv_clamp * gain)
 
 

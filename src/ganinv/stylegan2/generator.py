@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .ops import binomial_filter, lrelu, modulated_conv2d, normalize_2nd_moment, num_channels, upsample2d
+from .ops import LRELU_GAIN, binomial_filter, lrelu, modulated_conv2d, normalize_2nd_moment, num_channels, upsample2d
 
 NOISE_MODES = ("const", "random", "none")
 MIN_RESOLUTION, MAX_RESOLUTION = 8, 1024
@@ -39,7 +39,8 @@ class FullyConnectedLayer(nn.Module):
         self.activation = activation
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.linear(x, self.weight * self.weight_gain, self.bias * self.bias_gain)
+        gain = LRELU_GAIN if self.activation == "lrelu" else 1.0
+        x = F.linear(x, self.weight * (self.weight_gain * gain), self.bias * (self.bias_gain * gain))
         return lrelu(x) if self.activation == "lrelu" else x
 
 
@@ -94,14 +95,16 @@ class SynthesisLayer(nn.Module):
         self.register_buffer("resample_filter", binomial_filter())
 
     def forward(self, x: Tensor, styles: Tensor, noise_mode: str = "const", noise: Tensor | None = None) -> Tensor:
-        x = modulated_conv2d(x, self.weight, styles, f=self.resample_filter, up=self.up)
+        if noise is None and noise_mode == "random":
+            noise = torch.randn(x.shape[0], 1, self.resolution, self.resolution, device=x.device)
+        elif noise is None and noise_mode == "const":
+            noise = self.noise_const
         if noise is not None:
-            x = x + (noise * self.noise_strength).to(x.dtype)
-        elif noise_mode == "random":
-            x = x + (torch.randn(x.shape[0], 1, self.resolution, self.resolution, device=x.device) * self.noise_strength).to(x.dtype)
-        elif noise_mode == "const":
-            x = x + (self.noise_const * self.noise_strength).to(x.dtype)
-        return lrelu(x + self.bias.to(x.dtype)[:, None, None], clamp=self.conv_clamp)
+            noise = noise * self.noise_strength
+        # The activation's gain is folded into the small tensors before it: lrelu(a x) = a lrelu(x).
+        x = modulated_conv2d(x, self.weight, styles, self.resample_filter, up=self.up, noise=noise, gain=LRELU_GAIN)
+        x = lrelu(x + (self.bias * LRELU_GAIN).to(x.dtype)[:, None, None])
+        return x if self.conv_clamp is None else x.clamp(-self.conv_clamp, self.conv_clamp)
 
 
 class ToRGBLayer(nn.Module):

@@ -55,14 +55,23 @@ def conv2d_up(x: Tensor, weight: Tensor, f: Tensor) -> Tensor:
     return blur(x, f, padding=(1, 1, 1, 1), gain=4.0)  # 2H
 
 
-def conv2d_down(x: Tensor, weight: Tensor, f: Tensor) -> Tensor:
+def conv2d_down(x: Tensor, weight: Tensor, f: Tensor, bias: Tensor | None = None) -> Tensor:
     """Convolution (3x3 or 1x1) that halves the size: the blur, then a stride-2 convolution."""
     if weight.shape[-1] == 1:  # a 1x1 convolution commutes with subsampling: blur and subsample first, at a quarter of the cost
-        return F.conv2d(downsample2d(x, f), weight)
-    return F.conv2d(blur(x, f, padding=(2, 2, 2, 2)), weight, stride=2)
+        return F.conv2d(downsample2d(x, f), weight, bias)
+    return F.conv2d(blur(x, f, padding=(2, 2, 2, 2)), weight, bias, stride=2)
 
 
-def modulated_conv2d(x: Tensor, weight: Tensor, styles: Tensor, f: Tensor | None = None, demodulate: bool = True, up: int = 1) -> Tensor:
+def modulated_conv2d(
+    x: Tensor,
+    weight: Tensor,
+    styles: Tensor,
+    f: Tensor | None = None,
+    demodulate: bool = True,
+    up: int = 1,
+    noise: Tensor | None = None,
+    gain: float = 1.0,
+) -> Tensor:
     r"""Convolution whose weights are scaled per sample by the style (StyleGAN2, Karras et al. 2020, Eqs. 1-3).
 
     With :math:`w'_{ijk} = s_i w_{ijk}` and :math:`w''_{ijk} = w'_{ijk} / \sqrt{\sum_{ik} {w'_{ijk}}^2 + \epsilon}`, convolving with
@@ -75,6 +84,8 @@ def modulated_conv2d(x: Tensor, weight: Tensor, styles: Tensor, f: Tensor | None
         f: resampling filter, needed when ``up=2``.
         demodulate: normalise the output to unit expected variance (off in toRGB).
         up: 1, or 2 to double the size.
+        noise: added to the output, ``[H', W']`` or ``[N, 1, H', W']``.
+        gain: scales the output, noise included.
 
     Returns:
         ``[N, O, H * up, W * up]``.
@@ -90,13 +101,17 @@ def modulated_conv2d(x: Tensor, weight: Tensor, styles: Tensor, f: Tensor | None
         x = conv2d_up(x, weight.to(x.dtype), f)
     else:
         x = F.conv2d(x, weight.to(x.dtype), padding=weight.shape[-1] // 2)
-    return x if gains is None else x * gains.to(x.dtype)
+    gains = x.new_tensor(gain) if gains is None else (gains * gain).to(x.dtype)
+    # Demodulation, gain and noise in one pass over the large tensor.
+    return x * gains if noise is None else torch.addcmul((noise * gain).to(x.dtype), x, gains)
 
 
-def lrelu(x: Tensor, gain: float = 1.0, clamp: float | None = None) -> Tensor:
-    r"""Leaky ReLU with slope 0.2, scaled by :math:`\sqrt 2` so that it keeps the variance, then ``gain`` and an optional clamp."""
-    x = F.leaky_relu(x, 0.2) * (LRELU_GAIN * gain)
-    return x if clamp is None else x.clamp(-clamp * gain, clamp * gain)
+def lrelu(x: Tensor) -> Tensor:
+    r"""Leaky ReLU with slope 0.2, *without* the gain :math:`\sqrt 2` that keeps the variance.
+
+    Since ``lrelu(a x) = a lrelu(x)`` for a > 0, callers fold that gain into the small tensors before it (``LRELU_GAIN``).
+    """
+    return F.leaky_relu(x, 0.2)
 
 
 def normalize_2nd_moment(x: Tensor, eps: float = 1e-8) -> Tensor:

@@ -1,0 +1,289 @@
+"""Train a StyleGAN2 on a CPU by growing it: the script behind ``faces64``, and ``ganinv train gan``.
+
+Reads top to bottom: the recipe (:class:`GanConfig`), the state that a checkpoint holds (:class:`Trainer`), one step, the loop.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..errors import GanInvError
+from ..files import atomic_path
+from ..losses.adversarial import discriminator_loss, generator_loss, r1_penalty
+from ..stylegan2 import Discriminator, Generator
+from .growing import FadingDiscriminator, grow_discriminator, grow_generator
+
+
+@dataclass
+class Stage:
+    """Train at ``resolution`` until ``images`` training images have been shown, with R1 weight ``r1_gamma``."""
+
+    resolution: int
+    images: int
+    r1_gamma: float
+
+
+@dataclass
+class GanConfig:
+    """The recipe. The defaults are those of ``faces64``.
+
+    The learning rate is constant, then falls to zero along a cosine over the last ``decay`` of the last stage.
+    """
+
+    z_dim: int = 128
+    w_dim: int = 128
+    num_layers: int = 4
+    channel_base: int = 1024
+    channel_max: int = 128
+    stages: list[Stage] = field(default_factory=lambda: [Stage(16, 60_000, 0.05), Stage(32, 90_000, 0.1), Stage(64, 300_000, 0.2)])
+    fade: float = 0.25  # part of a stage over which its new blocks are faded in
+    batch: int = 16
+    lr: float = 2.5e-3
+    decay: float = 0.3
+    r1_interval: int = 16
+    style_mixing: float = 0.5
+    ema_images: int = 10_000  # half-life of the average weights, at most; early on, 5 % of the images seen
+    bf16: bool = False  # bfloat16 convolutions (worth it only on processors with AMX or AVX512-BF16)
+    seed: int = 0
+    checkpoint_seconds: float = 180.0
+    snapshot_images: int = 10_000
+
+    @property
+    def total_images(self) -> int:
+        return sum(stage.images for stage in self.stages)
+
+
+class Trainer:
+    """Everything a checkpoint holds: networks, average weights, optimisers, counters and random state."""
+
+    def __init__(self, config: GanConfig, images: np.ndarray, folder: str | Path):
+        if images.shape[-1] < config.stages[-1].resolution:
+            raise GanInvError(f"The training images are {images.shape[-1]} pixels wide, too small for a stage at {config.stages[-1].resolution}.")
+        self.config, self.images, self.folder = config, images, Path(folder)
+        self.rng = torch.Generator().manual_seed(config.seed)
+        self.z_snapshot = torch.randn(64, config.z_dim, generator=torch.Generator().manual_seed(config.seed + 1))
+        self.stage_index, self.stage_seen, self.seen, self.steps, self.seconds = 0, 0, 0, 0, 0.0
+        self.history: list[dict[str, float]] = []
+        torch.manual_seed(config.seed)
+        self.G = Generator(config.z_dim, config.w_dim, self.stage.resolution, config.num_layers, config.channel_base, config.channel_max)
+        self.D = FadingDiscriminator(Discriminator(self.stage.resolution, config.channel_base, config.channel_max))
+        self.G_ema = self._clone(self.G)
+        self._make_optimisers()
+
+    # -- stages ------------------------------------------------------------------------------------------------------
+
+    @property
+    def stage(self) -> Stage:
+        return self.config.stages[self.stage_index]
+
+    def _clone(self, G: Generator) -> Generator:
+        clone = Generator(**G.config).requires_grad_(False).eval()
+        clone.load_state_dict(G.state_dict())
+        return clone
+
+    def _make_optimisers(self) -> None:
+        for net in (self.G, self.G_ema, self.D):
+            net.to(memory_format=torch.channels_last)  # the layout in which CPU convolutions run fastest
+        self.opt_G = torch.optim.Adam(self.G.parameters(), lr=self.config.lr, betas=(0.0, 0.99), foreach=True)
+        self.opt_D = torch.optim.Adam(self.D.parameters(), lr=self.config.lr, betas=(0.0, 0.99), foreach=True)
+
+    def next_stage(self) -> None:
+        """Grow both networks to the next resolution; Adam starts afresh."""
+        self.stage_index, self.stage_seen = self.stage_index + 1, 0
+        res = self.stage.resolution
+        self.G, self.G_ema = grow_generator(self.G, res), grow_generator(self.G_ema, res).requires_grad_(False).eval()
+        new = {key: value for key, value in self.G.state_dict().items() if f".b{res}." in key}
+        self.G_ema.load_state_dict({**self.G_ema.state_dict(), **new})
+        self.D = FadingDiscriminator(*grow_discriminator(self.D.D, res))
+        self._make_optimisers()
+
+    # -- one step ----------------------------------------------------------------------------------------------------
+
+    def reals(self) -> Tensor:
+        """A batch of training images at the stage's resolution (box-filtered), each mirrored with probability 1/2."""
+        index = torch.randint(len(self.images), (self.config.batch,), generator=self.rng)
+        x = torch.from_numpy(self.images[np.sort(index.numpy())]).float().div(127.5).sub(1)
+        mirror = torch.rand(len(x), generator=self.rng) < 0.5
+        x[mirror] = x[mirror].flip(3)
+        return F.avg_pool2d(x, x.shape[-1] // self.stage.resolution).contiguous(memory_format=torch.channels_last)
+
+    def fakes(self, alpha: float) -> Tensor:
+        """A batch of generated images with style mixing; also moves ``w_avg`` towards the batch's mean w."""
+        z = torch.randn(2, self.config.batch, self.config.z_dim, generator=self.rng)
+        ws = self.G.mapping(z[0])
+        with torch.no_grad():
+            self.G.mapping.w_avg.lerp_(ws[:, 0].mean(dim=0), 0.005)
+        if torch.rand([], generator=self.rng) < self.config.style_mixing:
+            cutoff = int(torch.randint(1, self.G.num_ws, [], generator=self.rng))
+            ws = torch.cat([ws[:, :cutoff], self.G.mapping(z[1])[:, cutoff:]], dim=1)
+        styles = self.G.synthesis.styles(ws)  # mapping and styles stay in float32; only convolutions may run in bfloat16
+        with self.autocast():
+            return self.G.synthesis(None, noise_mode="random", styles=styles, rgb_gain=alpha)
+
+    def autocast(self) -> Any:
+        return torch.autocast("cpu", torch.bfloat16) if self.config.bf16 else nullcontext()
+
+    def step(self) -> dict[str, float]:
+        """One discriminator and one generator step on the same batch of fakes (non-saturating loss, lazy R1)."""
+        c = self.config
+        alpha = 1.0 if self.stage_index == 0 else min(1.0, self.stage_seen / (c.fade * self.stage.images))
+        self.D.alpha = alpha
+        self.set_learning_rate()
+        torch.manual_seed(int(torch.randint(2**31, [], generator=self.rng)))  # the noise inside synthesis: resumable as well
+        fake = self.fakes(alpha)
+
+        real = self.reals()
+        self.D.requires_grad_(True)
+        with self.autocast():
+            logits_real, logits_fake = self.D(real), self.D(fake.detach())
+        loss_D = discriminator_loss(logits_real.float(), logits_fake.float())
+        loss = loss_D
+        if self.steps % c.r1_interval == 0:
+            loss = loss + r1_penalty(self.D, real) * (self.stage.r1_gamma / 2 * c.r1_interval)
+        self.opt_D.zero_grad(set_to_none=True)
+        loss.backward()
+        self.opt_D.step()
+
+        self.D.requires_grad_(False)
+        with self.autocast():
+            logits = self.D(fake)
+        loss_G = generator_loss(logits.float())
+        self.opt_G.zero_grad(set_to_none=True)
+        loss_G.backward()
+        self.opt_G.step()
+
+        self.steps += 1
+        self.seen += c.batch
+        self.stage_seen += c.batch
+        self.update_average()
+        return {
+            "loss_G": loss_G.item(),
+            "loss_D": loss_D.item(),
+            "logit_real": logits_real.mean().item(),
+            "logit_fake": logits_fake.mean().item(),
+            "alpha": alpha,
+        }
+
+    def set_learning_rate(self) -> None:
+        lr = self.config.lr
+        if self.stage_index == len(self.config.stages) - 1:
+            left = (1 - self.stage_seen / self.stage.images) / self.config.decay
+            lr *= 0.5 - 0.5 * float(np.cos(np.pi * min(1.0, max(left, 0.0))))
+        for optimiser in (self.opt_G, self.opt_D):
+            optimiser.param_groups[0]["lr"] = lr
+
+    @torch.no_grad()
+    def update_average(self) -> None:
+        """Exponential moving average of G's weights; buffers are copied."""
+        half_life = min(self.config.ema_images, 0.05 * self.seen)
+        beta = 0.5 ** (self.config.batch / max(half_life, 1e-8))
+        torch._foreach_lerp_(list(self.G_ema.parameters()), list(self.G.parameters()), 1 - beta)
+        for a, b in zip(self.G_ema.buffers(), self.G.buffers(), strict=True):
+            a.copy_(b)
+
+    # -- checkpoints, snapshots ------------------------------------------------------------------------------------------
+
+    def save(self) -> None:
+        state = {
+            "config": asdict(self.config),
+            "counters": [self.stage_index, self.stage_seen, self.seen, self.steps, self.seconds],
+            "G": self.G.state_dict(),
+            "D": self.D.state_dict(),
+            "G_ema": self.G_ema.state_dict(),
+            "opt_G": self.opt_G.state_dict(),
+            "opt_D": self.opt_D.state_dict(),
+            "rng": self.rng.get_state(),
+            "history": self.history,
+        }
+        with atomic_path(self.folder / "checkpoint.pt") as temporary:
+            torch.save(state, temporary)
+        with atomic_path(self.folder / "history.json") as temporary:
+            temporary.write_text(json.dumps(self.history))
+
+    def restore(self) -> bool:
+        """Continue from the folder's checkpoint, if there is one."""
+        path = self.folder / "checkpoint.pt"
+        if not path.is_file():
+            return False
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            stage_index = state["counters"][0]
+        except Exception as error:
+            raise GanInvError(f"{path} is not a training checkpoint: delete it to start afresh. ({type(error).__name__})") from error
+        networks = ("z_dim", "w_dim", "num_layers", "channel_base", "channel_max")
+        if any(state["config"][key] != getattr(self.config, key) for key in networks):
+            raise GanInvError(f"{path} was written with other network sizes: give its options, or train into another folder.")
+        while self.stage_index < stage_index:
+            self.next_stage()
+        if not any(key.startswith("old_fromrgb") for key in state["D"]):
+            self.D.old_fromrgb = None
+        for name in ("G", "D", "G_ema", "opt_G", "opt_D"):
+            getattr(self, name).load_state_dict(state[name])
+        self.stage_index, self.stage_seen, self.seen, self.steps, self.seconds = state["counters"]
+        self.rng.set_state(state["rng"])
+        self.history = state["history"]
+        return True
+
+    @torch.no_grad()
+    def snapshot(self) -> None:
+        """Keep what G_ema draws for 64 fixed z (uint8 ``.npy``): the filmstrip of the chapter on progressive growing."""
+        alpha = self.D.alpha if self.stage_index else 1.0
+        images = self.G_ema.synthesis(self.G_ema.mapping(self.z_snapshot), noise_mode="const", rgb_gain=alpha)
+        images = (images * 127.5 + 127.5).round().clamp(0, 255).to(torch.uint8)
+        with atomic_path(self.folder / "snapshots" / f"{self.seen:07d}.npy") as temporary:
+            np.save(temporary, images.numpy())
+
+
+def train(
+    config: GanConfig, images: np.ndarray, folder: str | Path, progress: Callable[[Trainer, dict[str, float]], None] | None = None
+) -> Trainer:
+    """Train, or go on from the checkpoint in ``folder``, until every stage is done.
+
+    Writes ``checkpoint.pt`` every few minutes (atomically: a killed run loses minutes, never the file), ``history.json`` and ``snapshots/``.
+    ``progress(trainer, losses)`` is called after every step. Ctrl-C saves, then raises ``KeyboardInterrupt``.
+    """
+    trainer = Trainer(config, images, folder)
+    trainer.restore()
+    sums: dict[str, float] = {}
+    last_save = last = time.monotonic()
+    try:
+        while True:
+            if trainer.stage_seen >= trainer.stage.images:
+                if trainer.stage_index == len(config.stages) - 1:
+                    break
+                trainer.next_stage()
+            losses = trainer.step()
+            now = time.monotonic()
+            trainer.seconds, last = trainer.seconds + now - last, now
+            for key, value in losses.items():
+                sums[key] = sums.get(key, 0.0) + value
+            if trainer.steps % 50 == 0:
+                if not np.isfinite(sum(sums.values())):
+                    raise GanInvError(f"Training diverged after {trainer.seen} images: lower the learning rate and start from the last checkpoint in {folder}.")
+                means = {key: value / 50 for key, value in sums.items()}
+                trainer.history.append({"images": trainer.seen, "resolution": trainer.stage.resolution, "seconds": round(trainer.seconds, 1), **means})
+                sums = {}
+            if trainer.seen // config.snapshot_images != (trainer.seen - config.batch) // config.snapshot_images:
+                trainer.snapshot()
+            if now - last_save > config.checkpoint_seconds:
+                trainer.save()
+                last_save = now
+            if progress:
+                progress(trainer, losses)
+    except KeyboardInterrupt:
+        trainer.save()
+        raise
+    trainer.snapshot()
+    trainer.save()
+    return trainer
