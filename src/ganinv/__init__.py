@@ -1,0 +1,72 @@
+"""GAN inversion: find a photo inside a generator, tune the generator until the reconstruction is nearly perfect, and edit it.
+
+.. code-block:: python
+
+    gan = ganinv.load("faces64")                # a generator that ships, with its discriminator
+    result = ganinv.invert("photo.jpg", gan)    # method="near-perfect" by default
+    result.image, result.ws, result.generator, result.scores, result.history
+    result.save("clone/")
+    ganinv.Inversion.load("clone/", gan)
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from .errors import GanInvError
+from .images import load_target
+from .inversion import METHODS, Callback, Inversion, Resume
+from .zoo import Bundle, load, models
+
+__version__ = "0.1.0"
+
+Photo = str | os.PathLike[str] | Image.Image
+
+
+def invert(
+    photo: Photo | Tensor | Sequence[Photo],
+    gan: Bundle,
+    method: str = "near-perfect",
+    config: Any = None,
+    align: str = "face",
+    callback: Callback | None = None,
+    resume: str | Path | None = None,
+) -> Inversion:
+    """Find one or several photos in a generator.
+
+    Args:
+        photo: a file that Pillow can read, a Pillow image, several of them, or a tensor ``[N, 3, R, R]`` in [-1, 1] (used as it is).
+        gan: the bundle from :func:`load`.
+        method: a name in ``ganinv.inversion.METHODS``: ``"near-perfect"``, ``"pti"``, ``"projection-w"``, ``"projection-wplus"``, ``"projection-z"``.
+        config: the method's configuration dataclass; its defaults for ``None``.
+        align: how a file is framed: ``"face"``, ``"center"`` (the central square) or ``"none"`` (already ``R x R``).
+        callback: called after every step with a ``Progress``.
+        resume: file in which an interrupted run keeps its state; the same call then goes on where it stopped. Removed at the end.
+
+    Raises:
+        GanInvError: whatever is wrong with the photo, the bundle or the method's name, and what to do about it.
+    """
+    if method not in METHODS:
+        raise GanInvError(f"There is no method {method!r}: choose from {', '.join(METHODS)}.")
+    if isinstance(photo, Tensor):
+        target = photo
+    else:
+        photos = [photo] if isinstance(photo, str | os.PathLike | Image.Image) else photo
+        target = torch.cat([load_target(p, gan.resolution, align) for p in photos])
+    entry = METHODS[method]
+    config = config or entry.config
+    state = None if resume is None else Resume.for_run(Path(resume), gan, target, method, config)
+    result = entry.function(gan, target, config, callback, state)
+    if state is not None:
+        state.remove()
+    return result
+
+
+__all__ = ["METHODS", "Bundle", "GanInvError", "Inversion", "invert", "load", "models"]

@@ -125,7 +125,11 @@ class Discriminator(nn.Module):
         check_resolution(img_resolution)
         self.img_resolution, self.img_channels = img_resolution, img_channels
         self.config = dict(
-            img_resolution=img_resolution, channel_base=channel_base, channel_max=channel_max, conv_clamp=conv_clamp, mbstd_group_size=mbstd_group_size
+            img_resolution=img_resolution,
+            channel_base=channel_base,
+            channel_max=channel_max,
+            conv_clamp=conv_clamp,
+            mbstd_group_size=mbstd_group_size,
         )
         self.block_resolutions = [2**i for i in range(int(math.log2(img_resolution)), 2, -1)]
         for res in self.block_resolutions:
@@ -137,7 +141,9 @@ class Discriminator(nn.Module):
     def forward(self, img: Tensor) -> Tensor:
         """Logits ``[N, 1]`` (positive: looks real) of images ``[N, 3, R, R]`` in [-1, 1]."""
         if img.shape[-2:] != (self.img_resolution, self.img_resolution):
-            raise ValueError(f"this discriminator takes images of {self.img_resolution}x{self.img_resolution} pixels, not {img.shape[-2]}x{img.shape[-1]}")
+            raise ValueError(
+                f"this discriminator takes images of {self.img_resolution}x{self.img_resolution} pixels, not {img.shape[-2]}x{img.shape[-1]}"
+            )
         x = img
         for res in self.block_resolutions:
             x = getattr(self, f"b{res}")(x)

@@ -166,7 +166,13 @@ class SynthesisNetwork(nn.Module):
     """
 
     def __init__(
-        self, w_dim: int, img_resolution: int, img_channels: int = 3, channel_base: int = 32768, channel_max: int = 512, conv_clamp: float | None = None
+        self,
+        w_dim: int,
+        img_resolution: int,
+        img_channels: int = 3,
+        channel_base: int = 32768,
+        channel_max: int = 512,
+        conv_clamp: float | None = None,
     ):
         super().__init__()
         check_resolution(img_resolution)

@@ -6,6 +6,7 @@ It was trained by its author on DigiFace-1M, a synthetic data set, so no real pe
 from __future__ import annotations
 
 import importlib.util
+import itertools
 from pathlib import Path
 
 import torch
@@ -23,7 +24,7 @@ class DCGAN(nn.Sequential):
     def __init__(self, ngf: int = 64):
         widths = [Z_DIM, ngf * 8, ngf * 4, ngf * 2, ngf]
         layers: list[nn.Module] = []
-        for i, (a, b) in enumerate(zip(widths[:-1], widths[1:], strict=True)):
+        for i, (a, b) in enumerate(itertools.pairwise(widths)):
             stride, padding = (1, 0) if i == 0 else (2, 1)
             layers += [nn.ConvTranspose2d(a, b, 4, stride, padding, bias=False), nn.BatchNorm2d(b), nn.ReLU(inplace=True)]
         super().__init__(*layers, nn.ConvTranspose2d(ngf, 3, 4, 2, 1, bias=False), nn.Tanh())

@@ -245,9 +245,7 @@ class Trainer:
             np.save(temporary, images.numpy())
 
 
-def train(
-    config: GanConfig, images: np.ndarray, folder: str | Path, progress: Callable[[Trainer, dict[str, float]], None] | None = None
-) -> Trainer:
+def train(config: GanConfig, images: np.ndarray, folder: str | Path, progress: Callable[[Trainer, dict[str, float]], None] | None = None) -> Trainer:
     """Train, or go on from the checkpoint in ``folder``, until every stage is done.
 
     Writes ``checkpoint.pt`` every few minutes (atomically: a killed run loses minutes, never the file), ``history.json`` and ``snapshots/``.
@@ -270,9 +268,13 @@ def train(
                 sums[key] = sums.get(key, 0.0) + value
             if trainer.steps % 50 == 0:
                 if not np.isfinite(sum(sums.values())):
-                    raise GanInvError(f"Training diverged after {trainer.seen} images: lower the learning rate and start from the last checkpoint in {folder}.")
+                    raise GanInvError(
+                        f"Training diverged after {trainer.seen} images: lower the learning rate and start from the last checkpoint in {folder}."
+                    )
                 means = {key: value / 50 for key, value in sums.items()}
-                trainer.history.append({"images": trainer.seen, "resolution": trainer.stage.resolution, "seconds": round(trainer.seconds, 1), **means})
+                trainer.history.append(
+                    {"images": trainer.seen, "resolution": trainer.stage.resolution, "seconds": round(trainer.seconds, 1), **means}
+                )
                 sums = {}
             if trainer.seen // config.snapshot_images != (trainer.seen - config.batch) // config.snapshot_images:
                 trainer.snapshot()

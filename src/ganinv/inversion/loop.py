@@ -1,0 +1,168 @@
+"""The loop every inversion method runs in: progress, clean Ctrl-C, resume."""
+
+from __future__ import annotations
+
+import hashlib
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from ..errors import GanInvError
+from ..files import atomic_path
+
+if TYPE_CHECKING:
+    from ..zoo import Bundle
+
+SAVE_SECONDS = 20.0
+
+
+@dataclass
+class Progress:
+    """What a callback receives after every step: ``values`` holds the step's losses (floats)."""
+
+    stage: str
+    step: int
+    steps: int
+    values: dict[str, float]
+
+
+Callback = Callable[[Progress], None]
+
+
+@dataclass
+class Resume:
+    """Where an interrupted run keeps its state, and what identifies it (photo, model, method, configuration).
+
+    A file left by a different run is ignored.
+    """
+
+    path: Path
+    fingerprint: str
+    stages: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.path.is_file():
+            try:
+                saved = torch.load(self.path, map_location="cpu", weights_only=True)
+                if saved["fingerprint"] == self.fingerprint:
+                    self.stages = saved["stages"]
+            except Exception as error:  # whatever is wrong with the file, the cure is the same
+                raise GanInvError(f"{self.path} is not the state of an interrupted run: delete it to start afresh.") from error
+
+    @classmethod
+    def for_run(cls, path: Path, gan: Bundle, target: Tensor, method: str, config: Any) -> Resume:
+        """The resume file of one run, identified by the weights, the pixels, the method and its configuration."""
+        digest = hashlib.sha256(f"{gan.sha256} {method} {config!r} {list(target.shape)}".encode())
+        digest.update(target.contiguous().numpy().tobytes())
+        return cls(path, digest.hexdigest())
+
+    def save(self) -> None:
+        with atomic_path(self.path) as temporary:
+            torch.save({"fingerprint": self.fingerprint, "stages": self.stages}, temporary)
+
+    def remove(self) -> None:
+        self.path.unlink(missing_ok=True)
+
+
+class Loop:
+    """Iterate over the steps of one stage of a method.
+
+    .. code-block:: python
+
+        loop = Loop("projection", 500, callback, resume, w=w, adam=adam, history=history)
+        for step in loop:
+            ...
+            loop.report(loss=loss)
+
+    The keyword arguments are the state of the stage: tensors (changed in place), objects with ``state_dict``, generators and lists. With
+    ``resume`` they are saved every few seconds and at Ctrl-C, and restored when the stage is entered again; a stage that was finished is
+    restored and runs no step. Ctrl-C lets the current step finish, saves, and raises ``KeyboardInterrupt``; a second one is immediate.
+    """
+
+    def __init__(self, stage: str, steps: int, callback: Callback | None = None, resume: Resume | None = None, **state: Any):
+        self.stage, self.steps, self.callback, self.resume, self.state = stage, steps, callback, resume, state
+        self.step = 0
+        self.interrupted = False
+        self.values: dict[str, float] = {}
+
+    def report(self, **values: float | Tensor) -> None:
+        """Record this step's values for the callback."""
+        self.values.update({key: float(value.detach()) if isinstance(value, Tensor) else float(value) for key, value in values.items()})
+
+    def __iter__(self) -> Iterator[int]:
+        self._restore()
+        previous = self._catch_interrupt()
+        last_save = time.monotonic()
+        try:
+            while self.step < self.steps:
+                yield self.step
+                self.step += 1
+                if self.callback:
+                    self.callback(Progress(self.stage, self.step, self.steps, self.values))
+                if self.interrupted:
+                    self._save()
+                    raise KeyboardInterrupt
+                if time.monotonic() - last_save > SAVE_SECONDS:
+                    self._save()
+                    last_save = time.monotonic()
+            self._save()
+        finally:
+            if previous is not None:
+                signal.signal(signal.SIGINT, previous)
+
+    def _catch_interrupt(self) -> Any:
+        if threading.current_thread() is not threading.main_thread():
+            return None
+
+        def handler(signum: int, frame: Any) -> None:
+            if self.interrupted:
+                raise KeyboardInterrupt
+            self.interrupted = True
+
+        return signal.signal(signal.SIGINT, handler)
+
+    def _save(self) -> None:
+        if self.resume is None:
+            return
+        self.resume.stages[self.stage] = {"step": self.step, **{key: _freeze(value) for key, value in self.state.items()}}
+        self.resume.save()
+
+    def _restore(self) -> None:
+        saved = self.resume.stages.get(self.stage) if self.resume else None
+        if saved is None:
+            return
+        self.step = saved["step"]
+        for key, value in self.state.items():
+            _thaw(value, saved[key])
+
+
+def _freeze(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.detach().clone()
+    if hasattr(value, "get_state"):  # random generators and streams of real images
+        return value.get_state()
+    if isinstance(value, dict):
+        return {key: _freeze(item) for key, item in value.items()}
+    return value.state_dict() if hasattr(value, "state_dict") else list(value)
+
+
+def _thaw(value: Any, saved: Any) -> None:
+    if isinstance(value, Tensor):
+        with torch.no_grad():
+            value.copy_(saved)
+    elif hasattr(value, "set_state"):
+        value.set_state(saved)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            _thaw(item, saved[key])
+    elif hasattr(value, "load_state_dict"):
+        value.load_state_dict(saved)
+    else:
+        value[:] = saved

@@ -1,0 +1,199 @@
+"""What every inversion method returns, and how it is kept on disk."""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from ..errors import GanInvError
+from ..files import atomic_path
+from ..images import save_png
+from ..stylegan2 import Generator
+
+if TYPE_CHECKING:
+    from ..zoo import Bundle
+
+Deltas = dict[str, Tensor]
+
+
+@dataclass
+class Inversion:
+    """N photos found in a generator.
+
+    Attributes:
+        method: name of the method.
+        gan: the bundle whose generator was inverted; never changed.
+        target: the photos ``[N, 3, R, R]`` in [-1, 1].
+        ws: latents ``[N, num_ws, w_dim]``.
+        noise: optimised noise maps ``{"b4.conv1": [N, 1, 4, 4], ...}``, or ``None`` for the generator's own.
+        deltas: what was added to the generator's weights, one ``{parameter: float16 tensor}`` per photo; empty if it was not tuned.
+        initial: the image of the estimate that the method started from ``[N, 3, R, R]``.
+        history: one dict of floats a recorded step.
+        seconds: wall time of the whole method.
+        config: the method's configuration as a plain dict.
+    """
+
+    method: str
+    gan: Bundle
+    target: Tensor
+    ws: Tensor
+    noise: dict[str, Tensor] | None = None
+    deltas: list[Deltas] = field(default_factory=list)
+    initial: Tensor | None = None
+    history: list[dict[str, float]] = field(default_factory=list)
+    seconds: float = 0.0
+    config: dict[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.ws)
+
+    def __getitem__(self, i: int) -> Inversion:
+        """The inversion of photo ``i`` alone."""
+        i = range(len(self))[i]
+        return Inversion(
+            self.method,
+            self.gan,
+            self.target[i : i + 1],
+            self.ws[i : i + 1],
+            None if self.noise is None else {name: maps[i : i + 1] for name, maps in self.noise.items()},
+            self.deltas[i : i + 1],
+            None if self.initial is None else self.initial[i : i + 1],
+            [row for row in self.history if row.get("photo", i) == i],
+            self.seconds / len(self),
+            self.config,
+        )
+
+    @property
+    def tuned(self) -> bool:
+        """Whether the method changed the generator's weights."""
+        return bool(self.deltas)
+
+    @cached_property
+    def generators(self) -> list[Generator]:
+        """The clone of each photo: a copy of the generator with the deltas added and the optimised noise as ``noise_const``."""
+        return [apply_clone(self.gan.G, self.deltas[i] if self.tuned else {}, self.noise, i) for i in range(len(self))]
+
+    @property
+    def generator(self) -> Generator:
+        """The clone, when one photo was inverted."""
+        if len(self) != 1:
+            raise ValueError(f"{len(self)} photos were inverted, each with a generator of its own: use `generators[i]`")
+        return self.generators[0]
+
+    @cached_property
+    def image(self) -> Tensor:
+        """The reconstructions ``[N, 3, R, R]``."""
+        with torch.no_grad():
+            return torch.cat([G.synthesis(self.ws[i : i + 1]) for i, G in enumerate(self.generators)])
+
+    @cached_property
+    def scores(self) -> dict[str, Any]:
+        """MSE ([-1, 1]), PSNR, SSIM and perceptual distance (trunk named), means over the photos."""
+        rows = self.scores_each
+        mean = {key: sum(row[key] for row in rows) / len(rows) for key in ("mse", "psnr", "ssim")}
+        trunks = rows[0]["perceptual"]
+        return {**mean, "perceptual": {trunk: sum(row["perceptual"][trunk] for row in rows) / len(rows) for trunk in trunks}}
+
+    @cached_property
+    def scores_each(self) -> list[dict[str, Any]]:
+        """The scores of each photo."""
+        from ..metrics import batch_scores
+
+        return batch_scores(self.image, self.target)
+
+    # -- on disk ---------------------------------------------------------------------------------------------------------
+
+    def save(self, folder: str | Path) -> Path:
+        """Keep what changed: latents, noise and weight deltas (``clone.safetensors``), the rest (``clone.json``) and the image.
+
+        Raises:
+            GanInvError: the folder cannot be written.
+        """
+        folder = Path(folder)
+        tensors = {"ws": self.ws, "target": self.target}
+        if self.initial is not None:
+            tensors["initial"] = self.initial
+        tensors |= {f"noise/{name}": maps for name, maps in (self.noise or {}).items()}
+        tensors |= {f"deltas/{i}/{name}": delta for i, deltas in enumerate(self.deltas) for name, delta in deltas.items()}
+        facts = {key: getattr(self, key) for key in ("method", "seconds", "config", "history", "scores")}
+        facts |= {"model": self.gan.name, "model_sha256": self.gan.sha256, "photos": len(self), "format": 1}
+        try:
+            with atomic_path(folder / "clone.safetensors") as temporary:
+                save_file({key: value.detach().contiguous() for key, value in tensors.items()}, temporary)
+            for i, image in enumerate(self.image):
+                save_png(folder / ("reconstruction.png" if len(self) == 1 else f"reconstruction-{i}.png"), image[None])
+            with atomic_path(folder / "clone.json") as temporary:
+                temporary.write_text(json.dumps(facts, indent=1) + "\n")
+        except OSError as error:
+            raise GanInvError(f"{folder} cannot be written ({error.strerror}): choose another folder.") from error
+        return folder
+
+    @classmethod
+    def load(cls, folder: str | Path, gan: Bundle) -> Inversion:
+        """Read what :meth:`save` wrote; the reconstruction is the same bit for bit.
+
+        Raises:
+            GanInvError: the folder holds no clone, or one of another generator.
+        """
+        folder = Path(folder)
+        try:
+            facts = json.loads((folder / "clone.json").read_text())
+            tensors = load_file(folder / "clone.safetensors")
+            if facts["model_sha256"] != gan.sha256:
+                raise GanInvError(f"{folder} holds a clone of the generator {facts['model']!r} with other weights than {gan.name!r}: load that one.")
+            noise = {key.removeprefix("noise/"): value for key, value in tensors.items() if key.startswith("noise/")}
+            deltas: list[Deltas] = [{} for _ in range(facts["photos"])]
+            for key, value in tensors.items():
+                if key.startswith("deltas/"):
+                    _, i, name = key.split("/", 2)
+                    deltas[int(i)][name] = value
+            tuned = any(deltas)
+            return cls(
+                facts["method"],
+                gan,
+                tensors["target"],
+                tensors["ws"],
+                noise or None,
+                deltas if tuned else [],
+                tensors.get("initial"),
+                facts["history"],
+                facts["seconds"],
+                facts["config"],
+            )
+        except FileNotFoundError as error:
+            raise GanInvError(f"{folder} holds no clone ({Path(error.filename).name} is missing): give a folder that `save` wrote.") from error
+        except (SafetensorError, json.JSONDecodeError, KeyError, ValueError, IndexError, TypeError) as error:
+            raise GanInvError(f"the clone in {folder} is damaged ({error}): invert the photo again.") from error
+
+
+def apply_clone(G: Generator, deltas: Deltas, noise: dict[str, Tensor] | None = None, i: int = 0) -> Generator:
+    """A frozen copy of ``G`` with ``deltas`` added to its parameters and the noise maps of photo ``i`` as its constant noise."""
+    clone = copy.deepcopy(G).eval().requires_grad_(False)
+    parameters = dict(clone.named_parameters())
+    with torch.no_grad():
+        for name, delta in deltas.items():
+            parameters[name] += delta.to(parameters[name].dtype)
+        for name, maps in (noise or {}).items():
+            clone.synthesis.get_submodule(name).noise_const.copy_(maps[i, 0])
+    return clone
+
+
+def make_deltas(G: Generator, tuned: Generator) -> Deltas:
+    """What ``tuned`` adds to the parameters of ``G``, rounded to float16; :func:`apply_clone` with it is the clone, exactly."""
+    old = dict(G.named_parameters())
+    deltas = {name: (new.detach() - old[name].detach()).half() for name, new in tuned.named_parameters()}
+    return {name: delta for name, delta in deltas.items() if delta.any()}
+
+
+def config_dict(config: Any) -> dict[str, Any]:
+    """A configuration dataclass as a plain dict."""
+    return asdict(config)

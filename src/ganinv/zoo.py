@@ -1,0 +1,87 @@
+"""Bundles: a generator together with all that was made for it (discriminator, statistics, reference images, photos, model card)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from . import checkpoints
+from .errors import GanInvError
+from .images import unpack_images
+from .stylegan2 import Discriminator, Generator
+
+ASSETS = Path(str(resources.files("ganinv"))) / "assets"
+
+
+@dataclass
+class Bundle:
+    """A generator and what belongs to it.
+
+    Attributes:
+        name: ``"faces64"``, or the file it was read from.
+        G: the generator (``G_ema``), frozen, in evaluation mode.
+        D: its discriminator, or ``None`` where the file held none (near-perfect inversion needs it).
+        reference: training images uint8 ``[M, 3, R, R]`` that stand for "real", or ``None``.
+        heldout: images uint8 ``[K, 3, R, R]`` from the same source that were never trained on, or ``None``.
+        photos: file names of the real photos that ship with it, by name.
+        card: the model card: provenance, licence, training, quality, failings.
+    """
+
+    name: str
+    G: Generator
+    D: Discriminator | None = None
+    reference: Tensor | None = None
+    heldout: Tensor | None = None
+    photos: dict[str, Path] = field(default_factory=dict)
+    card: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.G.eval().requires_grad_(False)
+        if self.D is not None:
+            self.D.eval().requires_grad_(False)
+
+    @property
+    def resolution(self) -> int:
+        return self.G.img_resolution
+
+    @cached_property
+    def sha256(self) -> str:
+        """Fingerprint of the generator's weights and buffers: what a clone was made from."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.G.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(tensor.contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+
+def models() -> list[str]:
+    """Names of the bundles that ship with the package."""
+    return sorted(path.parent.name for path in ASSETS.glob("*/model.safetensors"))
+
+
+def load(model: str | Path = "faces64") -> Bundle:
+    """Load a bundle that ships, or any StyleGAN2 checkpoint (NVIDIA ``.pkl``, rosinality or pSp ``.pt``, ``.safetensors``).
+
+    Raises:
+        GanInvError: no such model or file, or a file that is not a StyleGAN2 checkpoint.
+    """
+    folder = ASSETS / str(model)
+    if str(model) in models():
+        checkpoint = checkpoints.load(folder / "model.safetensors")
+        photos = {path.stem: path for path in sorted((folder / "real").glob("*.png"))}
+        card = json.loads((folder / "card.json").read_text())
+        return Bundle(
+            str(model), checkpoint.G, checkpoint.D, unpack_images(folder / "reference.webp"), unpack_images(folder / "heldout.webp"), photos, card
+        )
+    path = Path(model)
+    if not path.exists():
+        raise GanInvError(f"{model} is neither a file nor a model that ships: those are {', '.join(models())}.")
+    checkpoint = checkpoints.load(path)
+    return Bundle(path.stem, checkpoint.G, checkpoint.D, card=checkpoint.metadata)
