@@ -10,11 +10,14 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from . import checkpoints
 from .errors import GanInvError
 from .images import unpack_images
+from .metrics import FrechetStatistics
 from .stylegan2 import Discriminator, Generator
 
 ASSETS = Path(str(resources.files("ganinv"))) / "assets"
@@ -31,6 +34,9 @@ class Bundle:
         reference: training images uint8 ``[M, 3, R, R]`` that stand for "real", or ``None``.
         heldout: images uint8 ``[K, 3, R, R]`` from the same source that were never trained on, or ``None``.
         photos: file names of the real photos that ship with it, by name.
+        w_cov: covariance of w for random z, ``[w_dim, w_dim]`` (the mean is ``G.mapping.w_avg``); estimated where the file has none.
+        statistics: feature statistics of training images, what Fréchet distances are measured against, or ``None``.
+        folder: where the bundle's further files lie (training curves, snapshots), or ``None``.
         card: the model card: provenance, licence, training, quality, failings.
     """
 
@@ -40,6 +46,8 @@ class Bundle:
     reference: Tensor | None = None
     heldout: Tensor | None = None
     photos: dict[str, Path] = field(default_factory=dict)
+    statistics: FrechetStatistics | None = None
+    folder: Path | None = None
     card: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -60,6 +68,15 @@ class Bundle:
             digest.update(tensor.contiguous().numpy().tobytes())
         return digest.hexdigest()
 
+    @cached_property
+    def w_cov(self) -> Tensor:
+        if self.folder is not None:
+            with np.load(self.folder / "w_statistics.npz", allow_pickle=False) as data:
+                return torch.from_numpy(data["cov"])
+        z = torch.randn(10_000, self.G.z_dim, generator=torch.Generator().manual_seed(123))
+        with torch.no_grad():
+            return torch.cov(self.G.mapping(z)[:, 0].t())
+
 
 def models() -> list[str]:
     """Names of the bundles that ship with the package."""
@@ -75,10 +92,16 @@ def load(model: str | Path = "faces64") -> Bundle:
     folder = ASSETS / str(model)
     if str(model) in models():
         checkpoint = checkpoints.load(folder / "model.safetensors")
-        photos = {path.stem: path for path in sorted((folder / "real").glob("*.png"))}
-        card = json.loads((folder / "card.json").read_text())
         return Bundle(
-            str(model), checkpoint.G, checkpoint.D, unpack_images(folder / "reference.webp"), unpack_images(folder / "heldout.webp"), photos, card
+            str(model),
+            checkpoint.G,
+            checkpoint.D,
+            reference=unpack_images(folder / "reference.webp"),
+            heldout=unpack_images(folder / "heldout.webp"),
+            photos={path.stem: path for path in sorted((folder / "real").glob("*.png"))},
+            statistics=FrechetStatistics.load(folder / "frechet.npz"),
+            folder=folder,
+            card=json.loads((folder / "card.json").read_text()),
         )
     path = Path(model)
     if not path.exists():
