@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
-import signal
-import threading
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..errors import GanInvError
 from ..files import atomic_path
+from ..interrupt import Interrupt
 
 if TYPE_CHECKING:
     from ..zoo import Bundle
@@ -25,7 +26,7 @@ SAVE_SECONDS = 20.0
 
 @dataclass
 class Progress:
-    """What a callback receives after every step: ``values`` holds the step's losses (floats)."""
+    """What a callback receives after every step: ``step`` steps of ``steps`` are done; ``values`` holds the latest losses (floats)."""
 
     stage: str
     step: int
@@ -40,19 +41,26 @@ Callback = Callable[[Progress], None]
 class Resume:
     """Where an interrupted run keeps its state, and what identifies it (photo, model, method, configuration).
 
-    A file left by a different run is ignored.
+    A file left by a different run is ignored, and overwritten.
+
+    Attributes:
+        seconds: how long the interrupted runs took, up to the state they saved.
     """
 
     path: Path
     fingerprint: str
     stages: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
 
     def __post_init__(self) -> None:
+        self._began = time.perf_counter()
+        if self.path.is_dir():
+            raise GanInvError(f"{self.path} is a folder: give a file in which an interrupted run can keep its state.")
         if self.path.is_file():
             try:
                 saved = torch.load(self.path, map_location="cpu", weights_only=True)
                 if saved["fingerprint"] == self.fingerprint:
-                    self.stages = saved["stages"]
+                    self.stages, self.seconds = saved["stages"], saved["seconds"]
             except Exception as error:  # whatever is wrong with the file, the cure is the same
                 raise GanInvError(f"{self.path} is not the state of an interrupted run: delete it to start afresh.") from error
 
@@ -64,8 +72,12 @@ class Resume:
         return cls(path, digest.hexdigest())
 
     def save(self) -> None:
-        with atomic_path(self.path) as temporary:
-            torch.save({"fingerprint": self.fingerprint, "stages": self.stages}, temporary)
+        seconds = self.seconds + time.perf_counter() - self._began
+        try:
+            with atomic_path(self.path) as temporary:
+                torch.save({"fingerprint": self.fingerprint, "seconds": seconds, "stages": self.stages}, temporary)
+        except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
+            raise GanInvError(f"{self.path}, the state of this run, cannot be written ({error}): give another file.") from error
 
     def remove(self) -> None:
         self.path.unlink(missing_ok=True)
@@ -84,63 +96,62 @@ class Loop:
     The keyword arguments are the state of the stage: tensors (changed in place), objects with ``state_dict``, generators and lists. With
     ``resume`` they are saved every few seconds and at Ctrl-C, and restored when the stage is entered again; a stage that was finished is
     restored and runs no step. Ctrl-C lets the current step finish, saves, and raises ``KeyboardInterrupt``; a second one is immediate.
+
+    To end a stage early, call :meth:`stop` and go on to the next step: after a ``break`` nothing would be saved.
     """
 
     def __init__(self, stage: str, steps: int, callback: Callback | None = None, resume: Resume | None = None, **state: Any):
         self.stage, self.steps, self.callback, self.resume, self.state = stage, steps, callback, resume, state
         self.step = 0
-        self.interrupted = False
         self.values: dict[str, float] = {}
 
     def report(self, **values: float | Tensor) -> None:
-        """Record this step's values for the callback."""
+        """Record this step's values for the callback.
+
+        Raises:
+            GanInvError: one of them is not finite.
+        """
         self.values.update({key: float(value.detach()) if isinstance(value, Tensor) else float(value) for key, value in values.items()})
+        for key, value in self.values.items():
+            if not math.isfinite(value):
+                raise GanInvError(f"{self.stage} diverged at step {self.step} ({key} is {value}): lower its learning rate.")
+
+    def stop(self) -> None:
+        """Make this step the last one."""
+        self.steps = self.step + 1
 
     def __iter__(self) -> Iterator[int]:
         self._restore()
-        previous = self._catch_interrupt()
         last_save = time.monotonic()
-        try:
+        with Interrupt() as interrupt:
             while self.step < self.steps:
                 yield self.step
                 self.step += 1
                 if self.callback:
-                    self.callback(Progress(self.stage, self.step, self.steps, self.values))
-                if self.interrupted:
-                    self._save()
-                    raise KeyboardInterrupt
-                if time.monotonic() - last_save > SAVE_SECONDS:
+                    self.callback(Progress(self.stage, self.step, self.steps, dict(self.values)))
+                if interrupt.pending or self.step == self.steps or time.monotonic() - last_save > SAVE_SECONDS:
                     self._save()
                     last_save = time.monotonic()
-            self._save()
-        finally:
-            if previous is not None:
-                signal.signal(signal.SIGINT, previous)
-
-    def _catch_interrupt(self) -> Any:
-        if threading.current_thread() is not threading.main_thread():
-            return None
-
-        def handler(signum: int, frame: Any) -> None:
-            if self.interrupted:
-                raise KeyboardInterrupt
-            self.interrupted = True
-
-        return signal.signal(signal.SIGINT, handler)
+                if interrupt.pending:
+                    raise KeyboardInterrupt
 
     def _save(self) -> None:
         if self.resume is None:
             return
-        self.resume.stages[self.stage] = {"step": self.step, **{key: _freeze(value) for key, value in self.state.items()}}
+        state = self.state
+        if self.step == self.steps:  # no step will need the optimisers, two thirds of the file
+            state = {key: value for key, value in state.items() if not isinstance(value, torch.optim.Optimizer)}
+        self.resume.stages[self.stage] = {"step": self.step, "steps": self.steps, **{key: _freeze(value) for key, value in state.items()}}
         self.resume.save()
 
     def _restore(self) -> None:
         saved = self.resume.stages.get(self.stage) if self.resume else None
         if saved is None:
             return
-        self.step = saved["step"]
+        self.step, self.steps = saved["step"], saved["steps"]
         for key, value in self.state.items():
-            _thaw(value, saved[key])
+            if key in saved:
+                _thaw(value, saved[key])
 
 
 def _freeze(value: Any) -> Any:
@@ -150,7 +161,7 @@ def _freeze(value: Any) -> Any:
         return value.get_state()
     if isinstance(value, dict):
         return {key: _freeze(item) for key, item in value.items()}
-    return value.state_dict() if hasattr(value, "state_dict") else list(value)
+    return copy.deepcopy(value.state_dict()) if hasattr(value, "state_dict") else list(value)  # a state_dict's tensors are the live ones
 
 
 def _thaw(value: Any, saved: Any) -> None:
@@ -163,6 +174,6 @@ def _thaw(value: Any, saved: Any) -> None:
         for key, item in value.items():
             _thaw(item, saved[key])
     elif hasattr(value, "load_state_dict"):
-        value.load_state_dict(saved)
+        value.load_state_dict(copy.deepcopy(saved))
     else:
         value[:] = saved

@@ -134,7 +134,7 @@ def near_perfect(
         deltas,
         initial=start.image,
         history=history,
-        seconds=time.perf_counter() - began,
+        seconds=time.perf_counter() - began + (resume.seconds if resume else 0.0),
         config=config_dict(config),
     )
 
@@ -160,7 +160,8 @@ def _tune(
     reals: Reals | None = None
     if D is not None and (config.lambda_adv or config.lambda_global):
         adam_D = torch.optim.Adam(D.requires_grad_(True).parameters(), lr=config.lr_D, betas=(0.0, 0.99), fused=True)
-        reals = RealImages(gan.reference, config.seed) if config.reals == "reference" else GeneratorReals(gan.G, config.seed)
+        reference = gan.reference if config.reals == "reference" else None
+        reals = GeneratorReals(gan.G, config.seed) if reference is None else RealImages(reference, config.seed)
         state |= {"D": D, "adam_D": adam_D, "reals": reals}
 
     loop = Loop(f"near-perfect {photo + 1}", config.steps, callback, resume, **state)
@@ -168,6 +169,8 @@ def _tune(
         for group, rate in zip(adam_G.param_groups, rates, strict=True):
             group["lr"] = rate * cosine(step / config.steps)
         pinned = torch.rand([], generator=random).item() < config.p  # I_p
+        if not pinned and not reals:
+            continue  # no loss is left: reconstruction alone, and not at this step
         fresh = config.batch - pinned if reals else 0  # random images beside the photo
 
         # One synthesis for the pinned image (its own noise) and the random ones (fresh noise).
@@ -180,7 +183,7 @@ def _tune(
         fake = G.synthesis(batch_ws, noise=batch_noise)
 
         record: dict[str, float] = {}
-        if reals:
+        if D is not None and reals:
             real = reals.batch(fresh)
             if pinned:
                 real = torch.cat([x, real])
@@ -193,7 +196,7 @@ def _tune(
             record["loss_D"] = loss_D.item()
 
         loss = torch.zeros([])
-        if reals:
+        if D is not None and reals:
             D.requires_grad_(False)
             loss = _by_part(D(fake), pinned, config, sign=-1)
             D.requires_grad_(True)

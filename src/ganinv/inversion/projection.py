@@ -109,7 +109,7 @@ def projection(
     """
     config = config or Projection()
     check_images(target, gan.G.img_resolution)
-    start = time.perf_counter()
+    start = time.perf_counter() - (resume.seconds if resume else 0.0)
     return (_project_z if config.space == "z" else _project_w)(gan, target, config, callback, resume, start)
 
 

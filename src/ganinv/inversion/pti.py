@@ -92,7 +92,7 @@ def pti(
         deltas,
         initial=initial,
         history=history,
-        seconds=time.perf_counter() - began,
+        seconds=time.perf_counter() - began + (resume.seconds if resume else 0.0),
         config=config_dict(config),
     )
 
@@ -115,7 +115,8 @@ def _tune(
         history.append({"photo": photo, "step": step, "distance": distance.item(), "mse": mse.item()})
         loop.report(distance=distance, mse=mse)
         if config.stop_distance is not None and distance.item() <= config.stop_distance:
-            break
+            loop.stop()
+            continue
         loss = config.perceptual_weight * distance + config.l2_weight * mse
         if config.locality_weight:
             z = torch.randn(1, G.z_dim, generator=random)
