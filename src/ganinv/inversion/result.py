@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -11,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load as read_tensors
+from safetensors.torch import save_file
 from torch import Tensor
 
 from ..errors import GanInvError
@@ -67,7 +69,7 @@ class Inversion:
             None if self.noise is None else {name: maps[i : i + 1] for name, maps in self.noise.items()},
             self.deltas[i : i + 1],
             None if self.initial is None else self.initial[i : i + 1],
-            [row for row in self.history if row.get("photo", i) == i],
+            [row | {"photo": 0} for row in self.history if row.get("photo", i) == i],
             self.seconds / len(self),
             self.config,
         )
@@ -129,12 +131,13 @@ class Inversion:
         try:
             with atomic_path(folder / "clone.safetensors") as temporary:
                 save_file({key: value.detach().contiguous() for key, value in tensors.items()}, temporary)
+                facts["sha256"] = hashlib.sha256(temporary.read_bytes()).hexdigest()
             for i, image in enumerate(self.image):
                 save_png(folder / ("reconstruction.png" if len(self) == 1 else f"reconstruction-{i}.png"), image[None])
             with atomic_path(folder / "clone.json") as temporary:
                 temporary.write_text(json.dumps(facts, indent=1) + "\n")
-        except OSError as error:
-            raise GanInvError(f"{folder} cannot be written ({error.strerror}): choose another folder.") from error
+        except (OSError, SafetensorError) as error:
+            raise GanInvError(f"{folder} cannot be written ({getattr(error, 'strerror', error)}): choose another folder.") from error
         return folder
 
     @classmethod
@@ -147,11 +150,14 @@ class Inversion:
         folder = Path(folder)
         try:
             facts = json.loads((folder / "clone.json").read_text())
-            tensors = load_file(folder / "clone.safetensors")
+            content = (folder / "clone.safetensors").read_bytes()
+            if hashlib.sha256(content).hexdigest() != facts["sha256"]:
+                raise ValueError("clone.safetensors is not the file that clone.json was written with")
+            tensors = read_tensors(content)
             if facts["model_sha256"] != gan.sha256:
                 raise GanInvError(f"{folder} holds a clone of the generator {facts['model']!r} with other weights than {gan.name!r}: load that one.")
             noise = {key.removeprefix("noise/"): value for key, value in tensors.items() if key.startswith("noise/")}
-            deltas: list[Deltas] = [{} for _ in range(facts["photos"])]
+            deltas: list[Deltas] = [{} for _ in tensors["ws"]]
             for key, value in tensors.items():
                 if key.startswith("deltas/"):
                     _, i, name = key.split("/", 2)
@@ -171,6 +177,8 @@ class Inversion:
             )
         except FileNotFoundError as error:
             raise GanInvError(f"{folder} holds no clone ({Path(error.filename).name} is missing): give a folder that `save` wrote.") from error
+        except OSError as error:
+            raise GanInvError(f"{folder} cannot be read ({error.strerror}): give a folder that `save` wrote.") from error
         except (SafetensorError, json.JSONDecodeError, KeyError, ValueError, IndexError, TypeError) as error:
             raise GanInvError(f"the clone in {folder} is damaged ({error}): invert the photo again.") from error
 
@@ -181,16 +189,22 @@ def apply_clone(G: Generator, deltas: Deltas, noise: dict[str, Tensor] | None = 
     parameters = dict(clone.named_parameters())
     with torch.no_grad():
         for name, delta in deltas.items():
-            parameters[name] += delta.to(parameters[name].dtype)
+            parameters[name].add_(delta.to(parameters[name].dtype))
         for name, maps in (noise or {}).items():
-            clone.synthesis.get_submodule(name).noise_const.copy_(maps[i, 0])
+            clone.synthesis.noise()[name].copy_(maps[i : i + 1])
     return clone
 
 
 def make_deltas(G: Generator, tuned: Generator) -> Deltas:
-    """What ``tuned`` adds to the parameters of ``G``, rounded to float16; :func:`apply_clone` with it is the clone, exactly."""
+    """What ``tuned`` adds to the parameters of ``G``, rounded to float16; :func:`apply_clone` with it is the clone, exactly.
+
+    Raises:
+        GanInvError: the weights are not finite, or farther away than float16 reaches.
+    """
     old = dict(G.named_parameters())
     deltas = {name: (new.detach() - old[name].detach()).half() for name, new in tuned.named_parameters()}
+    if not all(delta.isfinite().all() for delta in deltas.values()):
+        raise GanInvError("tuning diverged, so that the weights left every range: lower its learning rate.")
     return {name: delta for name, delta in deltas.items() if delta.any()}
 
 
