@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .generator import FullyConnectedLayer, check_resolution
-from .ops import LRELU_GAIN, binomial_filter, conv2d_down, lrelu, num_channels
+from .ops import LRELU_GAIN, binomial_filter, conv2d_down, lrelu, num_channels, widen
 
 
 class Conv2dLayer(nn.Module):
@@ -38,10 +39,7 @@ class Conv2dLayer(nn.Module):
         scale = gain * LRELU_GAIN if self.activation == "lrelu" else gain  # folded into the weights: lrelu(a x) = a lrelu(x)
         weight = (self.weight * (self.weight_gain * scale)).to(x.dtype)
         bias = None if self.bias is None else (self.bias * scale).to(x.dtype)
-        if self.down == 2:
-            x = conv2d_down(x, weight, self.resample_filter, bias)
-        else:
-            x = F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2)
+        x = conv2d_down(x, weight, self.resample_filter, bias) if self.down == 2 else F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2)
         if self.activation == "lrelu":
             x = lrelu(x)
         return x if self.conv_clamp is None else x.clamp(-self.conv_clamp * gain, self.conv_clamp * gain)
@@ -98,7 +96,7 @@ class DiscriminatorEpilogue(nn.Module):
         self.out = FullyConnectedLayer(in_channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.conv(minibatch_std(x.float(), self.mbstd_group_size))
+        x = self.conv(minibatch_std(widen(x), self.mbstd_group_size))
         return self.out(self.fc(x.flatten(1)))
 
 
@@ -124,7 +122,7 @@ class Discriminator(nn.Module):
         super().__init__()
         check_resolution(img_resolution)
         self.img_resolution, self.img_channels = img_resolution, img_channels
-        self.config = dict(
+        self.config: dict[str, Any] = dict(
             img_resolution=img_resolution,
             channel_base=channel_base,
             channel_max=channel_max,

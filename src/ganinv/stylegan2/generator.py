@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .ops import LRELU_GAIN, binomial_filter, lrelu, modulated_conv2d, normalize_2nd_moment, num_channels, upsample2d
+from .ops import LRELU_GAIN, binomial_filter, lrelu, modulated_conv2d, normalize_2nd_moment, num_channels, upsample2d, widen
 
 NOISE_MODES = ("const", "random", "none")
 MIN_RESOLUTION, MAX_RESOLUTION = 8, 1024
@@ -63,7 +64,7 @@ class MappingNetwork(nn.Module):
         Truncation pulls the first ``truncation_cutoff`` layers (all of them for ``None``) towards the mean:
         ``w_avg + truncation_psi * (w - w_avg)``.
         """
-        x = normalize_2nd_moment(z.float())
+        x = normalize_2nd_moment(z.to(self.w_avg.dtype))
         for i in range(self.num_layers):
             x = getattr(self, f"fc{i}")(x)
         ws = x.unsqueeze(1).repeat(1, self.num_ws, 1)
@@ -152,7 +153,7 @@ class SynthesisBlock(nn.Module):
         else:
             x = self.conv0(x, styles[f"{name}.conv0"], noise_mode, noise.get(f"{name}.conv0"))
         x = self.conv1(x, styles[f"{name}.conv1"], noise_mode, noise.get(f"{name}.conv1"))
-        rgb = self.torgb(x, styles[f"{name}.torgb"]).float()
+        rgb = widen(self.torgb(x, styles[f"{name}.torgb"]))
         if rgb_gain != 1:
             rgb = rgb * rgb_gain
         return x, rgb if img is None else upsample2d(img, self.resample_filter) + rgb
@@ -195,15 +196,19 @@ class SynthesisNetwork(nn.Module):
         """Names of the 3x3 layers, coarse to fine; each has one noise map."""
         return [name for name in self.layer_ws if not name.endswith("torgb")]
 
+    def layer(self, name: str) -> SynthesisLayer | ToRGBLayer:
+        """The layer of that name, such as ``"b8.conv0"`` or ``"b4.torgb"``."""
+        return cast("SynthesisLayer | ToRGBLayer", self.get_submodule(name))
+
     def styles(self, ws: Tensor) -> dict[str, Tensor]:
         """The style vectors of every layer (space S): ``{"b4.conv1": [N, C], "b4.torgb": ...}`` from ``ws`` ``[N, num_ws, w_dim]``."""
         if ws.ndim != 3 or ws.shape[1:] != (self.num_ws, self.w_dim):
             raise ValueError(f"ws must have shape [N, {self.num_ws}, {self.w_dim}] for this generator, not {list(ws.shape)}")
-        return {name: self.get_submodule(name).affine(ws[:, i]) for name, i in self.layer_ws.items()}
+        return {name: self.layer(name).affine(ws[:, i]) for name, i in self.layer_ws.items()}
 
     def noise(self) -> dict[str, Tensor]:
         """The constant noise maps by layer, each ``[1, 1, r, r]`` (views of the buffers): a value :meth:`forward` accepts as ``noise``."""
-        return {name: self.get_submodule(name).noise_const[None, None] for name in self.conv_names}
+        return {name: self.get_buffer(f"{name}.noise_const")[None, None] for name in self.conv_names}
 
     def forward(
         self,
@@ -226,7 +231,7 @@ class SynthesisNetwork(nn.Module):
             images ``[N, 3, R, R]``, about [-1, 1], not clamped.
 
         Raises:
-            ValueError: unknown ``noise_mode`` or layer name, or ``ws`` of the wrong shape.
+            ValueError: unknown ``noise_mode`` or layer name, ``ws`` of the wrong shape, or no style for some layer.
         """
         if noise_mode not in NOISE_MODES:
             raise ValueError(f"noise_mode must be one of {', '.join(NOISE_MODES)}, not {noise_mode!r}")
@@ -234,6 +239,8 @@ class SynthesisNetwork(nn.Module):
             if name not in self.layer_ws:
                 raise ValueError(f"this generator has no layer {name!r}; its layers are {', '.join(self.layer_ws)}")
         all_styles = {**({} if ws is None else self.styles(ws)), **(styles or {})}
+        if missing := [name for name in self.layer_ws if name not in all_styles]:
+            raise ValueError(f"without ws, styles has to name every layer; missing: {', '.join(missing)}")
         x = img = None
         for res in self.block_resolutions:
             gain = rgb_gain if res == self.img_resolution else 1.0
@@ -266,7 +273,7 @@ class Generator(nn.Module):
     ):
         super().__init__()
         self.z_dim, self.w_dim, self.img_resolution, self.img_channels = z_dim, w_dim, img_resolution, img_channels
-        self.config = dict(
+        self.config: dict[str, Any] = dict(
             z_dim=z_dim,
             w_dim=w_dim,
             img_resolution=img_resolution,

@@ -18,6 +18,11 @@ from torch import Tensor
 LRELU_GAIN = math.sqrt(2)
 
 
+def widen(x: Tensor) -> Tensor:
+    """``x``, in float32 if it was in half precision."""
+    return x.float() if x.element_size() < 4 else x
+
+
 def binomial_filter() -> Tensor:
     """The ``[4, 4]`` low-pass filter ``[1,3,3,1] x [1,3,3,1] / 64`` used everywhere in StyleGAN2 (sum 1)."""
     f = torch.tensor([1.0, 3.0, 3.0, 1.0])
@@ -93,7 +98,7 @@ def modulated_conv2d(
     gains = None
     if demodulate:
         # sum_{i,k} (s_i w_ijk)^2 = sum_i s_i^2 (sum_k w_ijk^2): one small matrix product.
-        energy = styles.float().square() @ weight.float().square().sum(dim=(2, 3)).t()  # [N, O]
+        energy = widen(styles).square() @ widen(weight).square().sum(dim=(2, 3)).t()  # [N, O]
         gains = (energy + 1e-8).rsqrt()[:, :, None, None]
     x = x * styles[:, :, None, None].to(x.dtype)
     if up == 2:
