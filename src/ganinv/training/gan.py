@@ -6,6 +6,7 @@ Reads top to bottom: the recipe (:class:`GanConfig`), the state that a checkpoin
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -20,9 +21,12 @@ from torch import Tensor
 
 from ..errors import GanInvError
 from ..files import atomic_path
+from ..interrupt import Interrupt
 from ..losses.adversarial import discriminator_loss, generator_loss, r1_penalty
 from ..stylegan2 import Discriminator, Generator
 from .growing import FadingDiscriminator, grow_discriminator, grow_generator
+
+HISTORY_STEPS = 50
 
 
 @dataclass
@@ -68,13 +72,17 @@ class Trainer:
     """Everything a checkpoint holds: networks, average weights, optimisers, counters and random state."""
 
     def __init__(self, config: GanConfig, images: np.ndarray, folder: str | Path):
-        if images.shape[-1] < config.stages[-1].resolution:
-            raise GanInvError(f"The training images are {images.shape[-1]} pixels wide, too small for a stage at {config.stages[-1].resolution}.")
+        width, resolutions = images.shape[-1], [stage.resolution for stage in config.stages]
+        if any(width % resolution for resolution in resolutions):
+            raise GanInvError(f"The training images are {width} pixels wide, which cannot be averaged down to stages of {resolutions} pixels.")
+        if resolutions != sorted(set(resolutions)):
+            raise GanInvError(f"Each stage needs a higher resolution than the one before, not {resolutions}.")
         self.config, self.images, self.folder = config, images, Path(folder)
         self.rng = torch.Generator().manual_seed(config.seed)
         self.z_snapshot = torch.randn(64, config.z_dim, generator=torch.Generator().manual_seed(config.seed + 1))
         self.stage_index, self.stage_seen, self.seen, self.steps, self.seconds = 0, 0, 0, 0, 0.0
         self.history: list[dict[str, float]] = []
+        self.sums: dict[str, float] = {}  # of the losses since the last row of the history
         torch.manual_seed(config.seed)
         self.G = Generator(config.z_dim, config.w_dim, self.stage.resolution, config.num_layers, config.channel_base, config.channel_max)
         self.D = FadingDiscriminator(Discriminator(self.stage.resolution, config.channel_base, config.channel_max))
@@ -86,6 +94,10 @@ class Trainer:
     @property
     def stage(self) -> Stage:
         return self.config.stages[self.stage_index]
+
+    @property
+    def done(self) -> bool:
+        return self.stage_index == len(self.config.stages) - 1 and self.stage_seen >= self.stage.images
 
     def _clone(self, G: Generator) -> Generator:
         clone = Generator(**G.config).requires_grad_(False).eval()
@@ -102,6 +114,7 @@ class Trainer:
         """Grow both networks to the next resolution; Adam starts afresh."""
         self.stage_index, self.stage_seen = self.stage_index + 1, 0
         res = self.stage.resolution
+        torch.manual_seed(self.config.seed + self.stage_index)  # the new blocks' weights: the same after a resume
         self.G, self.G_ema = grow_generator(self.G, res), grow_generator(self.G_ema, res).requires_grad_(False).eval()
         new = {key: value for key, value in self.G.state_dict().items() if f".b{res}." in key}
         self.G_ema.load_state_dict({**self.G_ema.state_dict(), **new})
@@ -175,6 +188,20 @@ class Trainer:
             "alpha": alpha,
         }
 
+    def record(self, losses: dict[str, float]) -> None:
+        """Add a row of means to the history every ``HISTORY_STEPS`` steps.
+
+        Raises:
+            GanInvError: a loss is not finite.
+        """
+        if not all(map(math.isfinite, losses.values())):
+            raise GanInvError(f"Training diverged after {self.seen} images: lower the learning rate and go on from the checkpoint in {self.folder}.")
+        self.sums = {key: self.sums.get(key, 0.0) + value for key, value in losses.items()}
+        if self.steps % HISTORY_STEPS == 0:
+            means = {key: value / HISTORY_STEPS for key, value in self.sums.items()}
+            self.history.append({"images": self.seen, "resolution": self.stage.resolution, "seconds": round(self.seconds, 1), **means})
+            self.sums = {}
+
     def set_learning_rate(self) -> None:
         lr = self.config.lr
         if self.stage_index == len(self.config.stages) - 1:
@@ -205,6 +232,7 @@ class Trainer:
             "opt_D": self.opt_D.state_dict(),
             "rng": self.rng.get_state(),
             "history": self.history,
+            "sums": self.sums,
         }
         with atomic_path(self.folder / "checkpoint.pt") as temporary:
             torch.save(state, temporary)
@@ -218,22 +246,26 @@ class Trainer:
             return False
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
-            stage_index = state["counters"][0]
-        except Exception as error:
+            if self._sizes(state["config"]) != self._sizes(asdict(self.config)):
+                raise GanInvError(f"{path} was written with other network sizes or stages: give its options, or train into another folder.")
+            while self.stage_index < state["counters"][0]:
+                self.next_stage()
+            for name in ("G", "D", "G_ema", "opt_G", "opt_D"):
+                getattr(self, name).load_state_dict(state[name])
+            self.stage_index, self.stage_seen, self.seen, self.steps, self.seconds = state["counters"]
+            self.rng.set_state(state["rng"])
+            self.history, self.sums = state["history"], state.get("sums", {})
+        except GanInvError:
+            raise
+        except Exception as error:  # the file decides what goes wrong
             raise GanInvError(f"{path} is not a training checkpoint: delete it to start afresh. ({type(error).__name__})") from error
-        networks = ("z_dim", "w_dim", "num_layers", "channel_base", "channel_max")
-        if any(state["config"][key] != getattr(self.config, key) for key in networks):
-            raise GanInvError(f"{path} was written with other network sizes: give its options, or train into another folder.")
-        while self.stage_index < stage_index:
-            self.next_stage()
-        if not any(key.startswith("old_fromrgb") for key in state["D"]):
-            self.D.old_fromrgb = None
-        for name in ("G", "D", "G_ema", "opt_G", "opt_D"):
-            getattr(self, name).load_state_dict(state[name])
-        self.stage_index, self.stage_seen, self.seen, self.steps, self.seconds = state["counters"]
-        self.rng.set_state(state["rng"])
-        self.history = state["history"]
         return True
+
+    @staticmethod
+    def _sizes(config: dict[str, Any]) -> list[int]:
+        """What a checkpoint and a configuration have to share."""
+        names = ("z_dim", "w_dim", "num_layers", "channel_base", "channel_max")
+        return [config[name] for name in names] + [stage["resolution"] for stage in config["stages"]]
 
     @torch.no_grad()
     def snapshot(self) -> None:
@@ -249,43 +281,32 @@ def train(config: GanConfig, images: np.ndarray, folder: str | Path, progress: C
     """Train, or go on from the checkpoint in ``folder``, until every stage is done.
 
     Writes ``checkpoint.pt`` every few minutes (atomically: a killed run loses minutes, never the file), ``history.json`` and ``snapshots/``.
-    ``progress(trainer, losses)`` is called after every step. Ctrl-C saves, then raises ``KeyboardInterrupt``.
+    ``progress(trainer, losses)`` is called after every step. Ctrl-C lets the step finish, saves, and
+    raises ``KeyboardInterrupt``. An interrupted run ends with the same weights, bit for bit, as one that was left alone.
+
+    Raises:
+        GanInvError: a damaged checkpoint or one of another configuration, unfit images, or losses that are no longer finite.
     """
     trainer = Trainer(config, images, folder)
     trainer.restore()
-    sums: dict[str, float] = {}
     last_save = last = time.monotonic()
-    try:
-        while True:
+    with Interrupt() as interrupt:
+        while not trainer.done:
             if trainer.stage_seen >= trainer.stage.images:
-                if trainer.stage_index == len(config.stages) - 1:
-                    break
                 trainer.next_stage()
             losses = trainer.step()
             now = time.monotonic()
             trainer.seconds, last = trainer.seconds + now - last, now
-            for key, value in losses.items():
-                sums[key] = sums.get(key, 0.0) + value
-            if trainer.steps % 50 == 0:
-                if not np.isfinite(sum(sums.values())):
-                    raise GanInvError(
-                        f"Training diverged after {trainer.seen} images: lower the learning rate and start from the last checkpoint in {folder}."
-                    )
-                means = {key: value / 50 for key, value in sums.items()}
-                trainer.history.append(
-                    {"images": trainer.seen, "resolution": trainer.stage.resolution, "seconds": round(trainer.seconds, 1), **means}
-                )
-                sums = {}
+            trainer.record(losses)
             if trainer.seen // config.snapshot_images != (trainer.seen - config.batch) // config.snapshot_images:
                 trainer.snapshot()
-            if now - last_save > config.checkpoint_seconds:
-                trainer.save()
-                last_save = now
             if progress:
                 progress(trainer, losses)
-    except KeyboardInterrupt:
+            if interrupt.pending or now - last_save > config.checkpoint_seconds:
+                trainer.save()
+                last_save = now
+            if interrupt.pending:
+                raise KeyboardInterrupt
+        trainer.snapshot()
         trainer.save()
-        raise
-    trainer.snapshot()
-    trainer.save()
     return trainer

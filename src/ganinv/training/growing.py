@@ -7,12 +7,13 @@ The discriminator blends its new block with the old way in (:class:`FadingDiscri
 from __future__ import annotations
 
 import copy
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from ..stylegan2 import Discriminator, Generator
-from ..stylegan2.discriminator import Conv2dLayer
+from ..stylegan2.discriminator import Conv2dLayer, DiscriminatorBlock
 from ..stylegan2.ops import downsample2d
 
 
@@ -26,10 +27,10 @@ def grow_generator(G: Generator, img_resolution: int) -> Generator:
 def grow_discriminator(D: Discriminator, img_resolution: int) -> tuple[Discriminator, Conv2dLayer]:
     """A discriminator of ``img_resolution`` that keeps every weight of ``D`` but its fromRGB layer, which is returned for the fade."""
     grown = Discriminator(**{**D.config, "img_resolution": img_resolution})
-    top = D.get_submodule(f"b{D.img_resolution}")
+    fromrgb = cast(Conv2dLayer, D.get_submodule(f"b{D.img_resolution}.fromrgb"))
     kept = {key: value for key, value in D.state_dict().items() if "fromrgb" not in key}
     grown.load_state_dict({**grown.state_dict(), **kept})
-    return grown, copy.deepcopy(top.fromrgb)
+    return grown, copy.deepcopy(fromrgb)
 
 
 class FadingDiscriminator(nn.Module):
@@ -43,7 +44,7 @@ class FadingDiscriminator(nn.Module):
     def forward(self, img: Tensor) -> Tensor:
         if self.old_fromrgb is None or self.alpha >= 1:
             return self.D(img)
-        top, *rest = (self.D.get_submodule(f"b{res}") for res in self.D.block_resolutions)
+        top, *rest = (cast(DiscriminatorBlock, self.D.get_submodule(f"b{res}")) for res in self.D.block_resolutions)
         x = torch.lerp(self.old_fromrgb(downsample2d(img, top.resample_filter)), top(img), self.alpha)
         for block in rest:
             x = block(x)
