@@ -13,19 +13,23 @@ import torch
 
 from ..errors import GanInvError
 from ..files import atomic_path
-from .dcgan import load_dcgan, sample_dcgan
+from .dcgan import Z_DIM, load_dcgan, render_dcgan
 
 SEED = 20220223  # the day the paper appeared on arXiv
 NUM_IMAGES, NUM_HELDOUT = 40_000, 64
 CHUNK = 250  # images drawn from one sub-seed: the unit of work, and of reproducibility
+BATCH = 50  # codes drawn at once
 
 
 def draw_chunk(seed: int, index: int, size: int = CHUNK) -> np.ndarray:
-    """Images ``[size, 3, 64, 64]`` uint8 of one chunk; depends on ``(seed, index)`` alone, whoever computes it."""
-    torch.set_num_threads(1)  # a process per core is faster here than a process with a thread per core
+    """The first ``size`` images ``[size, 3, 64, 64]`` uint8 of one chunk; they depend on ``(seed, index)`` alone, whoever computes them."""
     generator = torch.Generator().manual_seed(seed * 100_003 + index)
     net = load_dcgan()
-    return np.concatenate([sample_dcgan(net, min(50, size - i), generator).numpy() for i in range(0, size, 50)])
+    images = []
+    for start in range(0, size, BATCH):
+        z = torch.randn(BATCH, Z_DIM, 1, 1, generator=generator, dtype=torch.float64)
+        images.append(render_dcgan(net, z[: size - start]).numpy())
+    return np.concatenate(images)
 
 
 def draw_images(
@@ -36,13 +40,14 @@ def draw_images(
     A JSON file beside it records seed, count and checksum. The same arguments give the same bytes on every machine.
     """
     path = Path(path)
-    chunks = range(first_chunk, first_chunk + -(-n // CHUNK))
+    sizes = [min(CHUNK, n - start) for start in range(0, n, CHUNK)]
+    chunks = range(first_chunk, first_chunk + len(sizes))
     with atomic_path(path) as temporary:
         out = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=(n, 3, 64, 64))
         digest = hashlib.sha256()
-        with ProcessPoolExecutor(max_workers=jobs) as pool:
-            for i, images in enumerate(pool.map(draw_chunk, [seed] * len(chunks), chunks)):
-                images = images[: n - i * CHUNK]
+        # A process per core is faster here than a process with a thread per core.
+        with ProcessPoolExecutor(max_workers=jobs, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            for i, images in enumerate(pool.map(draw_chunk, [seed] * len(chunks), chunks, sizes)):
                 out[i * CHUNK : i * CHUNK + len(images)] = images
                 digest.update(images.tobytes())
                 if progress:
@@ -80,7 +85,9 @@ def open_images(path: str | Path) -> np.ndarray:
         raise GanInvError(f"{path} does not exist: draw the training images first with `ganinv train data {path.parent}`.")
     try:
         images = np.load(path, mmap_mode="r", allow_pickle=False)
-    except ValueError as error:
+        if not isinstance(images, np.ndarray):
+            raise ValueError("an archive of arrays")
+    except Exception as error:  # the file decides what goes wrong
         raise GanInvError(f"{path} is not an array of images: draw it again with `ganinv train data {path.parent}`.") from error
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] != 3 or images.shape[2] != images.shape[3]:
         raise GanInvError(f"{path} should hold uint8 images [M, 3, R, R], but holds {images.dtype} {list(images.shape)}.")

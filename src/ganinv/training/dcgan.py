@@ -53,17 +53,23 @@ def load_dcgan(path: str | Path | None = None) -> DCGAN:
         state = {key[key.index(".") + 1 :] if not key.split(".")[0].isdigit() else key: value for key, value in state.items()}
         net = DCGAN()
         net.load_state_dict(state)
-    except (KeyError, RuntimeError, OSError, ValueError) as error:
-        raise GanInvError(f"{path} does not hold the DCGAN generator of gan-face-generate 1.1.1: run `{INSTALL}` again. ({error})") from error
+    except Exception as error:  # the file decides what goes wrong
+        raise GanInvError(
+            f"{path} does not hold the DCGAN generator of gan-face-generate 1.1.1: run `{INSTALL}` again. ({type(error).__name__})"
+        ) from error
     return net.eval().requires_grad_(False)
 
 
 def sample_dcgan(net: DCGAN, n: int, generator: torch.Generator) -> Tensor:
-    """Draw ``n`` images as uint8 ``[n, 3, 64, 64]``.
+    """Draw ``n`` images as uint8 ``[n, 3, 64, 64]``."""
+    return render_dcgan(net, torch.randn(n, Z_DIM, 1, 1, generator=generator, dtype=torch.float64))
 
-    Evaluated in float64, so that rounding to bytes hides the differences between processors and the same seed gives the same bytes.
+
+def render_dcgan(net: DCGAN, z: Tensor) -> Tensor:
+    """The images uint8 ``[n, 3, 64, 64]`` of ``z`` ``[n, 100, 1, 1]``.
+
+    Evaluated in float64, so that rounding to bytes hides the differences between processors and the same z gives the same bytes.
     """
-    z = torch.randn(n, Z_DIM, 1, 1, generator=generator, dtype=torch.float64)
     with torch.inference_mode():
-        images = net.double()(z)
+        images = net.double()(z.double())
     return (images * 127.5 + 127.5).round().clamp(0, 255).to(torch.uint8)
