@@ -66,7 +66,7 @@ def release(run: str | Path, data: str | Path, out: str | Path, samples: int = 1
         np.savez_compressed(file, mean=mean.numpy(), cov=cov.numpy())
     training = {"images": trainer.seen, "seconds": round(trainer.seconds), "config": asdict(trainer.config)}
     metadata = {"training": training, "licence": card["licence"]}
-    checkpoints.save_native(out / "model.safetensors", {"G_ema": G.contiguous(), "D": D}, metadata=metadata, dtype=torch.float16)
+    checkpoints.save_native(out / "model.safetensors", {"G_ema": G, "D": D}, metadata=metadata, dtype=torch.float16)
     shipped = checkpoints.load(out / "model.safetensors").G  # measured as it will be loaded: rounded to float16
 
     progress("packing the reference and held-out images")
