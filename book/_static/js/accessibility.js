@@ -4,17 +4,23 @@ document.addEventListener("DOMContentLoaded", () => {
   document.querySelectorAll(".search-button-field").forEach((button) => button.removeAttribute("aria-label"));
   document.querySelectorAll(".theme-switch").forEach((icon) => {
     icon.removeAttribute("title");
+    icon.querySelector("title")?.remove(); // where the symbol is already drawn
     icon.setAttribute("aria-hidden", "true");
   });
 
-  // a slider's handle takes the slider's label; widgets are drawn some time after the page has loaded
-  const nameHandles = () =>
+  // widgets are drawn some time after the page has loaded: a slider's handle takes the slider's label, and a button
+  // that shows only a symbol takes the symbol's name ("fa-play")
+  const nameWidgets = () => {
     document.querySelectorAll(".noUi-handle:not([aria-label])").forEach((handle) => {
       const label = handle.closest(".widget-slider")?.querySelector(".widget-label");
       handle.setAttribute("aria-label", label?.textContent.trim() || "slider");
     });
-  nameHandles();
+    document.querySelectorAll(".jupyter-button:not([aria-label])").forEach((button) => {
+      const symbol = button.querySelector("[class*='fa-']")?.getAttribute("class").match(/\bfa-([a-z]+)/)?.[1];
+      if (symbol && !button.textContent.trim()) button.setAttribute("aria-label", symbol);
+    });
+  };
   if (document.querySelector('script[type="application/vnd.jupyter.widget-view+json"]')) {
-    new MutationObserver(nameHandles).observe(document.body, { childList: true, subtree: true });
+    new MutationObserver(nameWidgets).observe(document.body, { childList: true, subtree: true });
   }
 });
