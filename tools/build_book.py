@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import base64
 import os
 import re
 import shutil
@@ -33,11 +34,23 @@ def stage(root: Path, target: Path, profile: str) -> None:
         executed = root / "build" / "executed" / notebook
         if not executed.is_file():
             raise SystemExit(f"{notebook} has not been executed: run tools/run_notebooks.py first")
-        found = problems(nbformat.read(executed, as_version=4))
+        content = nbformat.read(executed, as_version=4)
+        found = problems(content)
         if found:
             raise SystemExit(f"{executed.relative_to(root)}: {'; '.join(found)}")
         (target / notebook).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(executed, target / notebook)
+        save_figures(content, target / "book" / "figures")
+
+
+def save_figures(notebook: nbformat.NotebookNode, folder: Path) -> None:
+    """Write every figure of a chapter as ``<its name>.png``, so that any page can show it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for cell in notebook.cells:
+        name = cell.metadata.get("mystnb", {}).get("figure", {}).get("name")
+        for output in cell.get("outputs", []):
+            if name and "image/png" in output.get("data", {}):
+                (folder / f"{name}.png").write_bytes(base64.b64decode(output.data["image/png"]))
 
 
 def repository_url(root: Path) -> str | None:
