@@ -17,7 +17,7 @@ const shots = path.resolve(process.argv[3] ?? "build/screenshots");
 const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
 const SIZES = [{ width: 1280, height: 900 }, { width: 390, height: 844 }];
 const SERIOUS = new Set(["serious", "critical"]);
-const SKIPPED = new Set(["genindex.html", "search.html"]); // Sphinx's own empty pages
+const SKIPPED = new Set(["genindex.html", "prf-prf.html", "search.html"]); // Sphinx's own indexes
 
 const MIME = {
   ".html": "text/html", ".js": "text/javascript", ".mjs": "text/javascript", ".css": "text/css", ".json": "application/json",
@@ -71,7 +71,7 @@ function inspect() {
   while (walker.nextNode()) {
     const { data, parentElement } = walker.currentNode;
     if (parentElement.closest("pre, code, script, style, mjx-container")) continue;
-    if (/\\\(|\\\[|\$\$|\{(math|cite|ref|numref|eq|glue)[:}]/.test(data)) found.push(`raw markup in the text: ${data.trim().slice(0, 80)}`);
+    if (/\\\(|\\\[|\$\$|\$\\|\{(math|cite|ref|numref|eq|glue)[:}]/.test(data)) found.push(`raw markup in the text: ${data.trim().slice(0, 80)}`);
   }
   const overflow = document.documentElement.scrollWidth - document.documentElement.clientWidth;
   if (overflow > 1) {
@@ -160,6 +160,8 @@ const context = await chromium.launchPersistentContext(profile, {
   headless: true,
   args: ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"],
 });
+
+context.setDefaultTimeout(120_000); // a page is quick; the machine may be busy
 
 const problems = [];
 const visited = new Map();
