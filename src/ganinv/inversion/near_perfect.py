@@ -12,8 +12,9 @@ discriminator go on playing their game with one image pinned:
 * :math:`L_\mathrm{global}`: the GAN loss over training images and random z;
 * :math:`I_p`: 1 with probability p at each step, else 0.
 
-The paper publishes no weights, schedules or p: every default here is ours, chosen by ``benchmarks/sweep_near_perfect.py``. Beyond the paper,
-the constant noise maps of the pinned image can be tuned as well (``tune_noise``).
+The paper publishes no weights, schedules or p: every default here is ours, chosen by ``benchmarks/sweep_near_perfect.py``. Two things go
+beyond the paper: the constant noise maps of the pinned image can be tuned as well (``tune_noise``), and :math:`L_\mathrm{global}` can be
+evaluated lazily, every k-th step with k times the weight (``global_interval``), as StyleGAN2 does with R1.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
@@ -34,6 +35,7 @@ from ..losses.adversarial import r1_penalty
 from ..losses.global_cohesion import GeneratorReals, RealImages, Reals
 from ..losses.laplacian_pyramid import laplacian_pyramid_loss
 from ..losses.noise_regularisation import noise_regularisation
+from ..stylegan2 import Generator
 from .loop import Callback, Loop, Resume
 from .projection import Projection, projection
 from .result import Deltas, Inversion, config_dict, make_deltas
@@ -53,9 +55,11 @@ class NearPerfect:
         p: probability that a step sees the photo at all.
         lambda_recon, lambda_adv, lambda_global: weights of the three losses (each 0 switches it off).
         levels: bands of the pyramid before its residual (log2(resolution) - 2 for ``None``).
-        lr_G, lr_D, lr_noise, lr_latent: Adam's learning rates; ``lr_latent`` 0 leaves the code alone.
+        global_interval: steps from one evaluation of the GAN's terms to the next; the steps between see the reconstruction alone.
+        lr_G, lr_D, lr_noise, lr_latent: Adam's learning rates; ``lr_latent`` 0 leaves the code alone. ``lr_noise`` is in units of
+            activations: it moves ``noise_strength * noise``.
         tune_noise: tune the noise maps of the photo beside the weights.
-        noise_weight: weight of the regulariser that keeps those maps noise-like.
+        noise_weight: weight of the regulariser that keeps what is added to those maps noise-like.
         batch: images of a step; the photo takes the place of one of them.
         reals: ``"reference"`` (the bundle's training images) or ``"generator"`` (samples of the untouched generator).
         initial: how the starting code is found.
@@ -73,6 +77,7 @@ class NearPerfect:
     lr_latent: float = 0.0
     tune_noise: bool = True
     noise_weight: float = 0.0
+    global_interval: int = 1
     batch: int = 4
     r1_gamma: float = 0.2
     r1_interval: int = 16
@@ -147,16 +152,17 @@ def _tune(
     D = copy.deepcopy(gan.D)
     random = torch.Generator().manual_seed(config.seed)
     ws = ws.clone().requires_grad_(config.lr_latent > 0)
-    noise = {name: maps.clone().requires_grad_(config.tune_noise) for name, maps in G.synthesis.noise().items()}
+    # What is tuned is what a map adds to the activations: strengths differ by orders of magnitude from layer to layer, and stay fixed.
+    offsets = {name: torch.zeros_like(maps).requires_grad_() for name, maps in G.synthesis.noise().items() if config.tune_noise}
     groups = [{"params": weights, "lr": config.lr_G}]
-    if config.tune_noise:
-        groups.append({"params": list(noise.values()), "lr": config.lr_noise})
+    if offsets:
+        groups.append({"params": list(offsets.values()), "lr": config.lr_noise})
     if config.lr_latent:
         groups.append({"params": [ws], "lr": config.lr_latent})
     groups = [group for group in groups if group["lr"]]
     adam_G = torch.optim.Adam(groups, betas=(0.0, 0.99), fused=True)
     rates = [group["lr"] for group in adam_G.param_groups]
-    state = {"G": G, "ws": ws, "noise": noise, "adam_G": adam_G, "random": random, "history": (history := [])}
+    state = {"G": G, "ws": ws, "offsets": offsets, "adam_G": adam_G, "random": random, "history": (history := [])}
     reals: Reals | None = None
     if D is not None and (config.lambda_adv or config.lambda_global):
         adam_D = torch.optim.Adam(D.requires_grad_(True).parameters(), lr=config.lr_D, betas=(0.0, 0.99), fused=True)
@@ -169,26 +175,30 @@ def _tune(
         for group, rate in zip(adam_G.param_groups, rates, strict=True):
             group["lr"] = rate * cosine(step / config.steps)
         pinned = torch.rand([], generator=random).item() < config.p  # I_p
-        if not pinned and not reals:
-            continue  # no loss is left: reconstruction alone, and not at this step
-        fresh = config.batch - pinned if reals else 0  # random images beside the photo
+        playing = reals is not None and step % config.global_interval == 0
+        if not pinned and not playing:
+            continue  # no loss is left
+        fresh = config.batch - pinned if playing else 0  # random images beside the photo
 
         # One synthesis for the pinned image (its own noise) and the random ones (fresh noise).
         z = torch.randn(fresh, G.z_dim, generator=random)
         batch_ws = torch.cat([ws, G.mapping(z)] if pinned else [G.mapping(z)])
         batch_noise = {}
+        noise = pinned_noise(G, offsets)
         for name, maps in noise.items():
             drawn = torch.randn(fresh, *maps.shape[1:], generator=random)
             batch_noise[name] = torch.cat([maps, drawn]) if pinned else drawn
         fake = G.synthesis(batch_ws, noise=batch_noise)
 
         record: dict[str, float] = {}
-        if D is not None and reals:
+        if playing:
+            assert D is not None
+            assert reals is not None
             real = reals.batch(fresh)
             if pinned:
                 real = torch.cat([x, real])
             loss_D = _by_part(D(real), pinned, config, sign=-1) + _by_part(D(fake.detach()), pinned, config, sign=1)
-            if step % config.r1_interval == 0:
+            if step // config.global_interval % config.r1_interval == 0:
                 loss_D = loss_D + config.r1_gamma / 2 * config.r1_interval * r1_penalty(D, real)
             adam_D.zero_grad()
             loss_D.backward()
@@ -196,16 +206,17 @@ def _tune(
             record["loss_D"] = loss_D.item()
 
         loss = torch.zeros([])
-        if D is not None and reals:
+        if playing:
+            assert D is not None
             D.requires_grad_(False)
-            loss = _by_part(D(fake), pinned, config, sign=-1)
+            loss = config.global_interval * _by_part(D(fake), pinned, config, sign=-1)
             D.requires_grad_(True)
             record["loss_adv"] = loss.item()
         if pinned:
             recon = laplacian_pyramid_loss(fake[:1], x, config.levels)
             loss = loss + config.lambda_recon * recon
-            if config.tune_noise and config.noise_weight:
-                loss = loss + config.noise_weight * noise_regularisation(noise).sum()
+            if offsets and config.noise_weight:
+                loss = loss + config.noise_weight * noise_regularisation(offsets).sum()
             record |= {"loss_recon": recon.item(), "mse": (fake[:1].detach() - x).square().mean().item()}
         if not math.isfinite(loss.item()):
             raise GanInvError(f"near-perfect inversion diverged at step {step}: lower lr_G (now {config.lr_G:g}) or lr_noise ({config.lr_noise:g}).")
@@ -214,7 +225,16 @@ def _tune(
         adam_G.step()
         history.append({"photo": photo, "step": step, **record})
         loop.report(**record)
-    return ws.detach(), {name: maps.detach() for name, maps in noise.items()}, make_deltas(gan.G, G), history
+    return ws.detach(), {name: maps.detach() for name, maps in pinned_noise(G, offsets).items()}, make_deltas(gan.G, G), history
+
+
+def pinned_noise(G: Generator, offsets: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The noise maps of the photo: those of ``G`` plus what the offsets add to the activations, divided by the noise strength."""
+    noise = G.synthesis.noise()
+    for name, offset in offsets.items():
+        strength = G.synthesis.get_submodule(name).noise_strength
+        noise[name] = noise[name] + offset / strength.abs().clamp(min=1e-6).copysign(strength)
+    return noise
 
 
 def _by_part(logits: Tensor, pinned: bool, config: NearPerfect, sign: int) -> Tensor:
@@ -222,6 +242,3 @@ def _by_part(logits: Tensor, pinned: bool, config: NearPerfect, sign: int) -> Te
     losses = F.softplus(sign * logits[:, 0])
     total = config.lambda_global * losses[pinned:].mean() if len(losses) > pinned else losses.new_zeros([])
     return total + config.lambda_adv * losses[0] if pinned else total
-
-
-__all__ = ["INITIAL", "NearPerfect", "near_perfect", "replace"]
