@@ -1,0 +1,42 @@
+import dataclasses
+import hashlib
+
+import pytest
+
+from ganinv.inversion import METHODS
+
+SHORT = dict(w_avg_samples=100)
+
+
+def shorten(name):
+    """The method's own default configuration with a handful of steps, and without the perceptual network where it can do without."""
+    config = METHODS[name].config
+    if name == "projection-w":
+        return dataclasses.replace(config, steps=5, **SHORT)  # this one keeps the perceptual network
+    if name.startswith("projection"):
+        return dataclasses.replace(config, steps=5, perceptual_weight=0.0, restarts=2, **SHORT)
+    if name == "pti":
+        return dataclasses.replace(config, steps=3, pivot=dataclasses.replace(config.pivot, steps=3, perceptual_weight=0.0, **SHORT))
+    if name == "near-perfect":
+        initial = dataclasses.replace(config.initial, steps=3, perceptual_weight=0.0, **SHORT)
+        return dataclasses.replace(config, steps=5, p=0.7, batch=4, r1_interval=2, lr_latent=1e-3, noise_weight=1.0, tune_noise=True, initial=initial)
+    raise NotImplementedError(f"say here how {name!r} is shortened, so that every method is tested")
+
+
+@pytest.fixture(scope="session")
+def short_configs():
+    return {name: shorten(name) for name in METHODS}
+
+
+def fingerprint(*networks):
+    """SHA-256 of all weights and buffers, computed anew (``Bundle.sha256`` remembers)."""
+    digest = hashlib.sha256()
+    for network in networks:
+        for name, tensor in network.state_dict().items():
+            digest.update(name.encode() + tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+@pytest.fixture(scope="session")
+def weights_of():
+    return fingerprint

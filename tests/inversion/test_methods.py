@@ -1,0 +1,297 @@
+"""What every method has to do, whatever it does: the common interface, tested once over all of them."""
+
+import signal
+from collections import Counter
+
+import pytest
+import torch
+
+import ganinv
+from ganinv import GanInvError, Inversion
+from ganinv.features import EFFICIENTNET
+from ganinv.inversion import METHODS, Resume
+
+every_method = pytest.mark.parametrize("method", METHODS)
+
+
+@pytest.fixture(scope="module")
+def finished(tiny_bundle, tiny_targets, short_configs):
+    """``finished(method)``: two photos inverted without interruption, and what the callback received. Computed once a method."""
+    cache = {}
+
+    def run(method):
+        if method not in cache:
+            seen = []
+            cache[method] = ganinv.invert(tiny_targets, tiny_bundle, method, short_configs[method], callback=seen.append), seen
+        return cache[method]
+
+    return run
+
+
+def assert_same(a, b):
+    """Two inversions are equal, bit for bit."""
+    assert a.method == b.method
+    for x, y in [(a.ws, b.ws), (a.image, b.image), (a.initial, b.initial), (a.target, b.target)]:
+        assert torch.equal(x, y)
+    assert a.history == b.history
+    assert a.config == b.config
+    assert (a.noise is None) == (b.noise is None)
+    for name in a.noise or {}:
+        assert torch.equal(a.noise[name], b.noise[name])
+    assert len(a.deltas) == len(b.deltas)
+    for mine, theirs in zip(a.deltas, b.deltas, strict=True):
+        assert mine.keys() == theirs.keys()
+        assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+
+
+@every_method
+def test_result_has_the_promised_form(finished, tiny_bundle, tiny_targets, method):
+    result, _ = finished(method)
+    assert len(result) == 2
+    assert result.method == method
+    assert result.gan is tiny_bundle
+    assert result.ws.shape == (2, tiny_bundle.G.num_ws, 16)
+    assert result.image.shape == result.initial.shape == result.target.shape == tiny_targets.shape
+    assert torch.equal(result.target, tiny_targets)
+    assert not any(t.requires_grad for t in (result.ws, result.image, *(result.noise or {}).values()))
+    assert result.seconds > 0
+    assert result.history
+    assert {row["photo"] for row in result.history} == {0, 1}
+    assert all({"photo", "step"} < row.keys() for row in result.history)
+    assert result.tuned == (method in ("pti", "near-perfect"))
+    assert [G.config for G in result.generators] == [tiny_bundle.G.config] * 2
+
+
+@every_method
+def test_scores(finished, method):
+    result, _ = finished(method)
+    assert result.scores.keys() == {"mse", "psnr", "ssim", "perceptual"}
+    assert result.scores["perceptual"].keys() == {EFFICIENTNET}
+    assert result.scores["mse"] == pytest.approx((result.image.clamp(-1, 1) - result.target).square().mean().item(), rel=1e-5)
+    assert len(result.scores_each) == 2
+    assert result.scores["psnr"] == pytest.approx(sum(row["psnr"] for row in result.scores_each) / 2)
+
+
+@every_method
+def test_it_comes_closer_to_the_photo(finished, method):
+    result, _ = finished(method)
+    before, after = ((image - result.target).square().mean().item() for image in (result.initial, result.image))
+    assert after < before
+
+
+@every_method
+def test_the_reconstruction_is_what_the_clone_draws(finished, method):
+    result, _ = finished(method)
+    for i, G in enumerate(result.generators):
+        with torch.no_grad():
+            assert torch.equal(G.synthesis(result.ws[i : i + 1]), result.image[i : i + 1])
+
+
+@every_method
+def test_the_callback_receives_every_step(finished, short_configs, method):
+    _, seen = finished(method)
+    stages = dict.fromkeys(progress.stage for progress in seen)
+    for stage in stages:
+        steps = [progress.step for progress in seen if progress.stage == stage]
+        total = {progress.steps for progress in seen if progress.stage == stage}
+        assert steps == list(range(1, len(steps) + 1))
+        assert total == {len(steps)}
+    config = short_configs[method]
+    before = getattr(config, "pivot", getattr(config, "initial", None))
+    expected = config.steps if before is None else before.steps + 2 * config.steps  # the start together, then photo by photo
+    assert len(seen) == expected
+    assert all(isinstance(value, float) for progress in seen for value in progress.values.values())
+    assert len({tuple(progress.values.items()) for progress in seen}) > len(seen) / 2  # values of their own, not one dict for all
+
+
+@every_method
+def test_history_has_a_row_for_each_photo_and_step(finished, short_configs, method):
+    result, _ = finished(method)
+    rows = Counter((row["photo"], row["step"]) for row in result.history)
+    assert set(rows.values()) == {1}
+    assert {photo for photo, _ in rows} == {0, 1}
+    assert {step for _, step in rows} <= set(range(short_configs[method].steps))
+    if method != "near-perfect":  # where a step without photo and without discriminator has no row
+        assert len(rows) == 2 * short_configs[method].steps
+
+
+@every_method
+def test_a_batch_gives_what_single_photos_give(finished, tiny_bundle, tiny_targets, short_configs, method):
+    together, _ = finished(method)
+    for i in range(2):
+        alone = ganinv.invert(tiny_targets[i : i + 1], tiny_bundle, method, short_configs[method])
+        # Adam divides gradients by their size, which magnifies rounding wherever they are almost zero.
+        torch.testing.assert_close(together.image[i : i + 1], alone.image, atol=0.02, rtol=0)
+        torch.testing.assert_close(together.ws[i : i + 1], alone.ws, atol=0.02, rtol=0)
+        assert (together.image[1 - i] - alone.image).abs().max() > 0.2  # they are two different photos
+
+
+@every_method
+def test_a_second_call_gives_the_same(finished, tiny_bundle, tiny_targets, short_configs, method):
+    torch.manual_seed(7)  # nothing depends on the global state
+    assert_same(ganinv.invert(tiny_targets, tiny_bundle, method, short_configs[method]), finished(method)[0])
+
+
+@every_method
+def test_the_global_random_state_is_left_alone(tiny_bundle, tiny_targets, short_configs, method):
+    before = torch.random.get_rng_state()
+    ganinv.invert(tiny_targets[:1], tiny_bundle, method, short_configs[method])
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+@every_method
+def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(finished, tiny_bundle, tiny_targets, short_configs, tmp_path, method):
+    whole, seen = finished(method)
+    stop = len(seen) // 2
+    resume, handler = tmp_path / "run.pt", signal.getsignal(signal.SIGINT)
+    steps = []
+
+    def press_ctrl_c(progress):
+        steps.append(progress)
+        if len(steps) == stop:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        ganinv.invert(tiny_targets, tiny_bundle, method, short_configs[method], callback=press_ctrl_c, resume=resume)
+    assert len(steps) == stop  # the step was finished, and none begun
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert resume.is_file()
+    assert list(tmp_path.iterdir()) == [resume]  # no temporary file
+
+    rest = []
+    result = ganinv.invert(tiny_targets, tiny_bundle, method, short_configs[method], callback=rest.append, resume=resume)
+    assert_same(result, whole)
+    assert [(p.stage, p.step, p.values) for p in [*steps, *rest]] == [(p.stage, p.step, p.values) for p in seen]
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert list(tmp_path.iterdir()) == []
+
+
+@every_method
+def test_interruptions_after_every_step(finished, tiny_bundle, tiny_targets, short_configs, tmp_path, method):
+    """Each start makes exactly one, the first and last of every stage included."""
+    whole, seen = finished(method)
+    resume, starts = tmp_path / "run.pt", 0
+    while True:
+        try:
+            starts += 1
+            result = ganinv.invert(
+                tiny_targets, tiny_bundle, method, short_configs[method], callback=lambda _: signal.raise_signal(signal.SIGINT), resume=resume
+            )
+            break
+        except KeyboardInterrupt:
+            assert starts <= len(seen)
+    assert starts == len(seen) + 1
+    assert_same(result, whole)
+
+
+@every_method
+def test_a_run_that_crashed_goes_on_from_its_last_save(finished, tiny_bundle, tiny_targets, short_configs, tmp_path, method, monkeypatch):
+    whole, seen = finished(method)
+    monkeypatch.setattr("ganinv.inversion.loop.SAVE_SECONDS", 0.0)  # saves after every step; the crash comes before it is done
+    steps = []
+
+    def crash(progress):
+        steps.append(progress)
+        if len(steps) == len(seen) - 2:
+            raise MemoryError
+
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises(MemoryError):
+        ganinv.invert(tiny_targets, tiny_bundle, method, short_configs[method], callback=crash, resume=tmp_path / "run.pt")
+    assert signal.getsignal(signal.SIGINT) is handler
+    rest = []
+    result = ganinv.invert(tiny_targets, tiny_bundle, method, short_configs[method], callback=rest.append, resume=tmp_path / "run.pt")
+    assert_same(result, whole)
+    assert len(rest) == 3
+
+
+@every_method
+def test_another_run_ignores_the_file(finished, tiny_bundle, tiny_targets, short_configs, tmp_path, method):
+    resume, steps = tmp_path / "run.pt", []
+
+    def press_ctrl_c(progress):
+        signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        ganinv.invert(tiny_targets.flip(3), tiny_bundle, method, short_configs[method], callback=press_ctrl_c, resume=resume)
+    result = ganinv.invert(tiny_targets, tiny_bundle, method, short_configs[method], callback=steps.append, resume=resume)
+    assert len(steps) == len(finished(method)[1])
+    assert_same(result, finished(method)[0])
+
+
+def test_what_identifies_a_run(tiny_bundle, another_bundle, tiny_targets, short_configs, tmp_path):
+    def name(gan=tiny_bundle, target=tiny_targets, method="pti", config=short_configs["pti"]):
+        return Resume.for_run(tmp_path / "none.pt", gan, target, method, config).fingerprint
+
+    others = [
+        name(gan=another_bundle),
+        name(target=tiny_targets + 1e-6),
+        name(target=tiny_targets[:1]),
+        name(method="near-perfect"),
+        name(config=METHODS["pti"].config),
+    ]
+    assert name() == name()
+    assert len({name(), *others}) == 6
+
+
+@every_method
+def test_no_method_touches_the_bundle(tiny_bundle, tiny_targets, short_configs, weights_of, method):
+    before = weights_of(tiny_bundle.G, tiny_bundle.D), tiny_bundle.reference.clone()
+    result = ganinv.invert(tiny_targets[:1], tiny_bundle, method, short_configs[method])
+    _ = result.image, result.scores
+    assert weights_of(tiny_bundle.G, tiny_bundle.D) == before[0]
+    assert torch.equal(tiny_bundle.reference, before[1])
+    assert not any(p.requires_grad or p.grad is not None for net in (tiny_bundle.G, tiny_bundle.D) for p in net.parameters())
+    assert not tiny_bundle.G.training
+
+
+@every_method
+def test_nan_is_refused(tiny_bundle, tiny_targets, short_configs, method):
+    photo = tiny_targets.clone()
+    photo[1, 0, 3, 3] = float("nan")
+    with pytest.raises(GanInvError, match="NaN"):
+        ganinv.invert(photo, tiny_bundle, method, short_configs[method])
+
+
+@every_method
+def test_another_resolution_is_refused_with_the_cure(tiny_bundle, short_configs, method):
+    with pytest.raises(GanInvError, match=r"16 x 16, but the generator makes 32 x 32.*load_target\(path, 32\)"):
+        ganinv.invert(torch.zeros(1, 3, 16, 16), tiny_bundle, method, short_configs[method])
+
+
+@every_method
+def test_bytes_are_refused(tiny_bundle, short_configs, method):
+    with pytest.raises(GanInvError, match="float in"):
+        ganinv.invert(torch.zeros(1, 3, 32, 32, dtype=torch.uint8), tiny_bundle, method, short_configs[method])
+
+
+@every_method
+def test_saved_and_loaded_it_is_the_same(finished, tiny_bundle, tmp_path, method):
+    result, _ = finished(method)
+    loaded = Inversion.load(result.save(tmp_path / "clone"), tiny_bundle)
+    assert_same(loaded, result)
+    assert loaded.scores == result.scores
+    assert loaded.seconds == result.seconds
+    files = {path.name for path in (tmp_path / "clone").iterdir()}
+    assert files == {"clone.json", "clone.safetensors", "reconstruction-0.png", "reconstruction-1.png"}
+
+
+@every_method
+def test_the_photos_can_be_taken_apart(finished, tiny_bundle, tmp_path, method):
+    result, _ = finished(method)
+    for i, alone in enumerate(result):
+        assert len(alone) == 1
+        assert torch.equal(alone.image, result.image[i : i + 1])
+        assert torch.equal(alone.target, result.target[i : i + 1])
+        assert torch.equal(alone.initial, result.initial[i : i + 1])
+        assert alone.generator is alone.generators[0]
+        assert alone.scores["mse"] == result.scores_each[i]["mse"]
+        assert alone.history == [row | {"photo": 0} for row in result.history if row["photo"] == i]
+        assert alone[0].history == alone.history
+        assert_same(Inversion.load(alone.save(tmp_path / str(i)), tiny_bundle), alone)
+        assert (tmp_path / str(i) / "reconstruction.png").is_file()
+    assert torch.equal(result[-1].ws, result[1].ws)
+    with pytest.raises(IndexError):
+        result[2]
+    with pytest.raises(ValueError, match="use `generators"):
+        _ = result.generator
