@@ -58,10 +58,14 @@ def invert(
     if isinstance(photo, Tensor):
         target = photo
     else:
-        photos = [photo] if isinstance(photo, str | os.PathLike | Image.Image) else photo
+        photos = [photo] if isinstance(photo, str | os.PathLike | Image.Image) else list(photo)
+        if not photos:
+            raise GanInvError("There is no photo to invert: give at least one.")
         target = torch.cat([load_target(p, gan.resolution, align) for p in photos])
     entry = METHODS[method]
     config = config or entry.config
+    if not isinstance(config, type(entry.config)):
+        raise GanInvError(f"The method {method!r} takes a {type(entry.config).__name__} as its config, not a {type(config).__name__}.")
     state = None if resume is None else Resume.for_run(Path(resume), gan, target, method, config)
     result = entry.function(gan, target, config, callback, state)
     if state is not None:
