@@ -1,6 +1,6 @@
 // Open every built page in headless Chromium, wide and narrow, and report what a reader would stumble over.
 //
-//   node tools/check_pages.mjs [folder of html files] [folder for screenshots]
+//   node tools/check_pages.mjs [folder of html files] [folder for screenshots] [only pages whose path contains this]
 //
 // Fails on: console errors, uncaught exceptions, any request that leaves this machine, HTTP failures, links to missing pages
 // or anchors, images without alt text, TeX that was not typeset, pages wider than a phone, serious axe violations.
@@ -14,6 +14,7 @@ import { chromium } from "playwright-core";
 
 const html = path.resolve(process.argv[2] ?? "build/html");
 const shots = path.resolve(process.argv[3] ?? "build/screenshots");
+const only = process.argv[4] ?? "";
 const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
 const SIZES = [{ width: 1280, height: 900 }, { width: 390, height: 844 }];
 const SERIOUS = new Set(["serious", "critical"]);
@@ -165,7 +166,7 @@ context.setDefaultTimeout(120_000); // a page is quick; the machine may be busy
 
 const problems = [];
 const visited = new Map();
-const pages = pagesUnder(html).sort();
+const pages = pagesUnder(html).filter((page) => page.includes(only)).sort();
 for (const page of pages) {
   const seen = new Set();
   for (const size of SIZES) {

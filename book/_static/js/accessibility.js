@@ -8,8 +8,8 @@ document.addEventListener("DOMContentLoaded", () => {
     icon.setAttribute("aria-hidden", "true");
   });
 
-  // widgets are drawn some time after the page has loaded: a slider's handle takes the slider's label, and a button
-  // that shows only a symbol takes the symbol's name ("fa-play")
+  // widgets are drawn some time after the page has loaded: a slider's handle takes the slider's label, a button that
+  // shows only a symbol takes the symbol's name ("fa-play"), and a picture says what it is
   const nameWidgets = () => {
     document.querySelectorAll(".noUi-handle:not([aria-label])").forEach((handle) => {
       const label = handle.closest(".widget-slider")?.querySelector(".widget-label");
@@ -18,6 +18,9 @@ document.addEventListener("DOMContentLoaded", () => {
     document.querySelectorAll(".jupyter-button:not([aria-label])").forEach((button) => {
       const symbol = button.querySelector("[class*='fa-']")?.getAttribute("class").match(/\bfa-([a-z]+)/)?.[1];
       if (symbol && !button.textContent.trim()) button.setAttribute("aria-label", symbol);
+    });
+    document.querySelectorAll("img.widget-image:not([alt])").forEach((picture) => {
+      picture.alt = "The picture for the values that the controls show";
     });
   };
   if (document.querySelector('script[type="application/vnd.jupyter.widget-view+json"]')) {
