@@ -50,7 +50,8 @@ def fingerprint(root: Path) -> str:
     digest = hashlib.sha256(sys.version.encode())
     for path in sorted([*(root / "src").rglob("*"), Path(__file__)]):
         if path.is_file() and "__pycache__" not in path.parts and ".egg-info" not in str(path):
-            digest.update(str(path.name).encode() + path.read_bytes())
+            name = path.relative_to(root / "src") if path.is_relative_to(root / "src") else path.name
+            digest.update(str(name).encode() + path.read_bytes())
     versions = {f"{d.metadata['Name']}=={d.version}" for d in importlib.metadata.distributions()}
     digest.update("\n".join(sorted(versions)).encode())
     return digest.hexdigest()
