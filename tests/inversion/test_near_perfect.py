@@ -1,0 +1,252 @@
+import dataclasses
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from ganinv import GanInvError
+from ganinv.inversion import Inversion, NearPerfect, Projection, near_perfect, projection
+from ganinv.inversion.near_perfect import _by_part, pinned_noise
+from ganinv.inversion.result import apply_clone
+from ganinv.inversion.tuning import cosine, trainable_copy
+from ganinv.metrics import sample_images
+
+FAST = Projection(space="w_plus", steps=10, perceptual_weight=0.0, w_avg_samples=100, optimise_noise=False)
+RECON_ONLY = dict(lambda_adv=0.0, lambda_global=0.0)
+
+
+@pytest.fixture(scope="module")
+def photo(tiny_targets):
+    return tiny_targets[:1]
+
+
+@pytest.fixture(scope="module")
+def start(tiny_bundle, photo):
+    return projection(tiny_bundle, photo, FAST)
+
+
+def mse(result):
+    return (result.image - result.target).square().mean().item()
+
+
+def drift(result, n=32):
+    """How far the rest of the manifold has moved: mean squared change of random images, under the same random noise."""
+    before, after = (torch.cat(list(sample_images(G, n))) for G in (result.gan.G, result.generator))
+    return (after - before).square().mean().item()
+
+
+def same_weights(a, b):
+    return a.deltas[0].keys() == b.deltas[0].keys() and all(torch.equal(a.deltas[0][name], b.deltas[0][name]) for name in a.deltas[0])
+
+
+# -- the terms of the loss -----------------------------------------------------------------------------------------------------
+
+
+def test_by_part_weighs_the_photo_and_the_rest():
+    logits, config = torch.tensor([[1.0], [2.0], [-3.0]]), NearPerfect(lambda_adv=5.0, lambda_global=7.0)
+    sp = F.softplus
+    for sign in (1, -1):
+        rest = (sp(sign * logits[1:, 0])).mean()
+        torch.testing.assert_close(_by_part(logits, True, config, sign), 7 * rest + 5 * sp(sign * logits[0, 0]))
+        torch.testing.assert_close(_by_part(logits, False, config, sign), 7 * sp(sign * logits[:, 0]).mean())
+    torch.testing.assert_close(_by_part(logits[:1], True, config, 1), 5 * sp(logits[0, 0]))  # a batch of the photo alone
+
+
+def test_reconstruction_alone_lowers_the_mse(tiny_bundle, photo, start):
+    result = near_perfect(tiny_bundle, photo, NearPerfect(steps=25, tune_noise=False, lr_G=5e-3, **RECON_ONLY), start=start)
+    assert mse(result) < 0.5 * mse(start)
+    losses = [row["loss_recon"] for row in result.history]
+    assert losses[-1] < 0.7 * losses[0]
+    assert result.history[0].keys() == {"photo", "step", "loss_recon", "mse"}
+    assert result.history[0]["mse"] == pytest.approx(mse(start), rel=1e-4)
+
+
+def test_reconstruction_alone_needs_neither_discriminator_nor_images(tiny_bundle, photo, start):
+    bare = dataclasses.replace(tiny_bundle, D=None, reference=None)
+    config = NearPerfect(steps=3, **RECON_ONLY)
+    assert same_weights(near_perfect(bare, photo, config, start=start), near_perfect(tiny_bundle, photo, config, start=start))
+
+
+def test_reconstruction_now_and_then(tiny_bundle, photo, start):
+    """p below 1 without the adversarial terms: the steps in between do nothing."""
+    config = NearPerfect(steps=20, p=0.4, tune_noise=False, **RECON_ONLY)
+    result = near_perfect(tiny_bundle, photo, config, start=start)
+    assert 2 <= len(result.history) <= 15
+    assert mse(result) < mse(start)
+    nothing = near_perfect(tiny_bundle, photo, dataclasses.replace(config, p=0.0), start=start)
+    assert nothing.history == []
+    assert nothing.deltas == [{}]
+    torch.testing.assert_close(nothing.image, start.image)
+
+
+def test_p_0_is_plain_fine_tuning(tiny_bundle, tiny_targets, start):
+    """The photo takes no part: whatever it is, the generator becomes the same, and so do noise and code."""
+    config = NearPerfect(steps=6, p=0.0, lr_latent=0.01)
+    starts = [start, dataclasses.replace(start, target=tiny_targets[1:], ws=start.ws + 1)]
+    a, b = (near_perfect(tiny_bundle, one.target, config, start=one) for one in starts)
+    assert a.deltas[0]
+    assert same_weights(a, b)
+    assert all(torch.equal(maps, tiny_bundle.G.synthesis.noise()[name]) for name, maps in a.noise.items())
+    assert torch.equal(a.ws, start.ws)
+    assert all(row.keys() == {"photo", "step", "loss_D", "loss_adv"} for row in a.history)
+    weighted = near_perfect(tiny_bundle, tiny_targets[:1], dataclasses.replace(config, lambda_recon=1e4, lambda_adv=9.0), start=start)
+    assert same_weights(a, weighted)
+    pinned = near_perfect(tiny_bundle, tiny_targets[:1], dataclasses.replace(config, p=1.0), start=start)
+    assert not same_weights(a, pinned)
+
+
+def test_p_is_how_often_the_photo_is_seen(tiny_bundle, photo, start):
+    result = near_perfect(tiny_bundle, photo, NearPerfect(steps=30, p=0.3, batch=2), start=start)
+    assert 4 <= sum("mse" in row for row in result.history) <= 15
+    assert len(result.history) == 30
+    always = near_perfect(tiny_bundle, photo, NearPerfect(steps=5, p=1.0), start=start)
+    assert all("mse" in row for row in always.history)
+
+
+@pytest.mark.parametrize("off", ["lambda_recon", "lambda_adv", "lambda_global"])
+def test_every_term_matters_and_can_be_switched_off(tiny_bundle, photo, start, off):
+    config = NearPerfect(steps=4, lr_G=2e-3)
+    full = near_perfect(tiny_bundle, photo, config, start=start)
+    without = near_perfect(tiny_bundle, photo, dataclasses.replace(config, **{off: 0.0}), start=start)
+    assert not same_weights(full, without)
+
+
+def test_the_whole_objective_comes_near(tiny_bundle, photo, start):
+    result = near_perfect(tiny_bundle, photo, NearPerfect(steps=20, lr_G=5e-3, batch=2), start=start)
+    assert mse(result) < 0.5 * mse(start)
+    assert all({"loss_D", "loss_adv", "loss_recon", "mse"} < row.keys() for row in result.history)
+
+
+# -- what is tuned -------------------------------------------------------------------------------------------------------------
+
+
+def test_tuned_noise_helps_and_stays_out_of_the_manifold(tiny_bundle, photo, start):
+    config = NearPerfect(steps=20, lr_G=0.0, tune_noise=True, **RECON_ONLY)
+    result = near_perfect(tiny_bundle, photo, config, start=start)
+    assert mse(result) < 0.9 * mse(start)
+    assert result.deltas == [{}]  # not one weight has moved
+    assert drift(result) == 0  # and no other image, under random noise
+
+
+def test_without_tuned_noise_the_maps_are_the_generators(tiny_bundle, photo, start):
+    result = near_perfect(tiny_bundle, photo, NearPerfect(steps=3, tune_noise=False), start=start)
+    for name, maps in result.noise.items():
+        assert torch.equal(maps, tiny_bundle.G.synthesis.noise()[name])
+
+
+def test_noise_weight_keeps_the_maps_noise_like(tiny_bundle, photo, start):
+    def correlation(weight):
+        config = NearPerfect(steps=15, lr_G=0.0, noise_weight=weight, **RECON_ONLY)
+        maps = near_perfect(tiny_bundle, photo, config, start=start).noise["b32.conv1"] - tiny_bundle.G.synthesis.noise()["b32.conv1"]
+        return (maps * maps.roll(1, 3)).mean().abs().item()
+
+    assert correlation(1e5) < 0.5 * correlation(0.0)
+
+
+@pytest.mark.parametrize("lr_latent", [0.0, 0.01])
+def test_the_code_moves_only_when_asked(tiny_bundle, photo, start, lr_latent):
+    result = near_perfect(tiny_bundle, photo, NearPerfect(steps=3, lr_latent=lr_latent), start=start)
+    assert torch.equal(result.ws, start.ws) == (lr_latent == 0)
+    assert not result.ws.requires_grad
+
+
+def test_only_the_synthesis_network_is_tuned(tiny_bundle, photo, start):
+    (deltas,) = near_perfect(tiny_bundle, photo, NearPerfect(steps=2), start=start).deltas
+    assert all(name.startswith("synthesis.") and not name.endswith("noise_strength") for name in deltas)
+    assert {"synthesis.b4.const", "synthesis.b32.torgb.weight", "synthesis.b8.conv0.affine.weight"} < deltas.keys()
+
+
+def test_what_is_added_to_the_noise_counts_in_activations(tiny_bundle):
+    """An offset moves strength * noise by itself, however small the strength, and changes nothing where the strength is zero."""
+    G, offsets = apply_clone(tiny_bundle.G, {}), {"b8.conv1": torch.full((1, 1, 8, 8), 0.5)}
+    strength = G.synthesis.b8.conv1.noise_strength
+    for value in (0.1, -0.02, 1e-4):
+        strength.fill_(value)
+        maps = pinned_noise(G, offsets)
+        torch.testing.assert_close(strength * (maps["b8.conv1"] - G.synthesis.noise()["b8.conv1"]), offsets["b8.conv1"], atol=1e-4, rtol=1e-3)
+        assert all(torch.equal(maps[name], m) for name, m in G.synthesis.noise().items() if name != "b8.conv1")
+    strength.fill_(0.0)
+    ws = G.mapping(torch.zeros(1, 16))
+    assert torch.equal(G.synthesis(ws, noise=pinned_noise(G, offsets)), G.synthesis(ws))
+
+
+def test_between_the_games_only_the_photo_is_seen(tiny_bundle, photo, start):
+    result = near_perfect(tiny_bundle, photo, NearPerfect(steps=7, global_interval=3, batch=2), start=start)
+    assert [row["step"] for row in result.history if "loss_D" in row] == [0, 3, 6]
+    assert all("loss_recon" in row for row in result.history)
+    without = near_perfect(tiny_bundle, photo, NearPerfect(steps=7, global_interval=3, batch=2, p=0.0), start=start)
+    assert [row["step"] for row in without.history] == [0, 3, 6]
+
+
+def test_trainable_copy_leaves_the_original_alone(tiny_bundle):
+    clone, parameters = trainable_copy(tiny_bundle.G)
+    names = {name for name, p in clone.named_parameters() if p.requires_grad}
+    assert len(names) == len(parameters)
+    assert names == {name for name, _ in clone.named_parameters() if name.startswith("synthesis.") and not name.endswith("noise_strength")}
+    parameters[0].data.add_(1)
+    assert not any(p.requires_grad for p in tiny_bundle.G.parameters())
+    assert not torch.equal(clone.synthesis.b4.const, tiny_bundle.G.synthesis.b4.const)
+
+
+def test_cosine_is_flat_and_then_falls():
+    assert [cosine(t) for t in (0.0, 0.3, 0.5)] == [1.0, 1.0, 1.0]
+    assert cosine(0.75) == pytest.approx(0.5)
+    assert cosine(1.0) == pytest.approx(0.0)
+
+
+# -- where the reals come from ----------------------------------------------------------------------------------------------------
+
+
+def test_reals_of_the_generator(tiny_bundle, photo, start):
+    bare = dataclasses.replace(tiny_bundle, reference=None)
+    config = NearPerfect(steps=4, reals="generator")
+    a, b = near_perfect(bare, photo, config, start=start), near_perfect(tiny_bundle, photo, config, start=start)
+    assert same_weights(a, b)  # the reference images, where there are any, are not looked at
+    reference = near_perfect(tiny_bundle, photo, NearPerfect(steps=4), start=start)
+    assert not same_weights(a, reference)
+
+
+def test_the_reference_images_are_looked_at(tiny_bundle, photo, start):
+    other = dataclasses.replace(tiny_bundle, reference=tiny_bundle.reference.flip(0) // 2)
+    a, b = (near_perfect(gan, photo, NearPerfect(steps=2), start=start) for gan in (tiny_bundle, other))
+    assert not same_weights(a, b)
+
+
+@pytest.mark.parametrize("batch", [1, 2, 8])
+def test_batches(tiny_bundle, photo, start, batch):
+    result = near_perfect(tiny_bundle, photo, NearPerfect(steps=3, batch=batch), start=start)
+    assert len(result.history) == 3
+    assert result.image.isfinite().all()
+
+
+# -- errors ----------------------------------------------------------------------------------------------------------------------
+
+
+def test_without_discriminator_the_cure_is_named(tiny_bundle, photo):
+    with pytest.raises(GanInvError, match=r"needs the discriminator.*method='pti'"):
+        near_perfect(dataclasses.replace(tiny_bundle, D=None), photo, NearPerfect(steps=1))
+
+
+def test_without_training_images_the_cure_is_named(tiny_bundle, photo):
+    with pytest.raises(GanInvError, match=r"tiny0 comes without training images.*reals='generator'"):
+        near_perfect(dataclasses.replace(tiny_bundle, reference=None), photo, NearPerfect(steps=1))
+
+
+@pytest.mark.parametrize("settings", [dict(lr_G=1e20), dict(lr_noise=1e30), dict(lr_G=1e30, **RECON_ONLY)])
+def test_an_absurd_learning_rate_is_one_sentence(tiny_bundle, photo, start, settings):
+    with pytest.raises(GanInvError, match=r"^[^.]*diverged[^.]*lower .*\.$"):
+        near_perfect(tiny_bundle, photo, NearPerfect(steps=6, **settings), start=start)
+
+
+@pytest.mark.parametrize("settings", [dict(p=1.5), dict(p=-0.1), dict(reals="photos")])
+def test_impossible_configurations_are_refused(settings):
+    with pytest.raises(ValueError, match=r"p is a probability|reals must be"):
+        NearPerfect(**settings)
+
+
+def test_it_begins_with_its_own_projection(tiny_bundle, photo, start):
+    result = near_perfect(tiny_bundle, photo, NearPerfect(steps=1, initial=FAST))
+    assert torch.equal(result.ws, start.ws)
+    assert torch.equal(result.initial, start.image)
+    assert isinstance(result, Inversion)
+    assert result.config["initial"]["steps"] == 10

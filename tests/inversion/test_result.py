@@ -1,0 +1,165 @@
+"""The clone on disk: exact, small, and never a traceback."""
+
+import json
+
+import pytest
+import torch
+from PIL import Image
+
+from ganinv import GanInvError, Inversion
+from ganinv.inversion.result import apply_clone, make_deltas
+
+
+@pytest.fixture(scope="module")
+def result(tiny_bundle, tiny_targets):
+    """A tuned inversion with noise, put together by hand."""
+    random = torch.Generator().manual_seed(0)
+    names = ["synthesis.b4.const", "synthesis.b8.conv0.weight"]
+    parameters = dict(tiny_bundle.G.named_parameters())
+    return Inversion(
+        "by hand",
+        tiny_bundle,
+        tiny_targets,
+        torch.randn(2, tiny_bundle.G.num_ws, 16, generator=random),
+        {name: torch.randn(2, *m.shape[1:], generator=random) for name, m in tiny_bundle.G.synthesis.noise().items()},
+        [{name: torch.randn(parameters[name].shape, generator=random).half() for name in names} for _ in range(2)],
+        initial=torch.zeros(1, 3, 32, 32).expand(2, -1, -1, -1),  # not contiguous, as some methods leave it
+        history=[{"photo": i, "step": 0, "mse": 0.1 + i} for i in range(2)],
+        seconds=3.0,
+        config={"steps": 1},
+    )
+
+
+@pytest.fixture
+def folder(result, tmp_path):
+    return result.save(tmp_path / "deep" / "clone")
+
+
+def test_it_comes_back_bit_for_bit(result, folder, tiny_bundle):
+    loaded = Inversion.load(folder, tiny_bundle)
+    assert torch.equal(loaded.image, result.image)
+    assert torch.equal(loaded.initial, result.initial)
+    assert (loaded.method, loaded.history, loaded.seconds, loaded.config) == (result.method, result.history, result.seconds, result.config)
+    again = Inversion.load(loaded.save(folder.parent / "copy"), tiny_bundle)
+    assert torch.equal(again.image, result.image)
+
+
+def test_the_pictures_are_the_reconstructions(result, folder):
+    for i in range(2):
+        picture = torch.from_numpy(__import__("numpy").array(Image.open(folder / f"reconstruction-{i}.png"))).permute(2, 0, 1)
+        expected = (result.image[i].clamp(-1, 1) * 127.5 + 127.5).round()
+        assert torch.equal(picture.float(), expected)
+
+
+def test_the_facts_are_readable(folder, tiny_bundle):
+    facts = json.loads((folder / "clone.json").read_text())
+    assert facts["model"] == "tiny0"
+    assert facts["model_sha256"] == tiny_bundle.sha256
+    assert facts["photos"] == 2
+    assert facts["scores"].keys() == {"mse", "psnr", "ssim", "perceptual"}
+
+
+def test_only_what_changed_is_kept(result, folder, tiny_bundle):
+    changed = sum(2 * delta.numel() for deltas in result.deltas for delta in deltas.values())
+    rest = 4 * (result.ws.numel() + 2 * result.target.numel() + sum(maps.numel() for maps in result.noise.values()))
+    assert (folder / "clone.safetensors").stat().st_size < changed + rest + 10_000
+
+
+def test_saving_again_replaces(result, folder, tiny_bundle):
+    result[0].save(folder)
+    assert len(Inversion.load(folder, tiny_bundle)) == 1
+
+
+def test_another_generator_is_refused(folder, another_bundle):
+    with pytest.raises(GanInvError, match=r"clone of the generator 'tiny0' with other weights than 'tiny1'"):
+        Inversion.load(folder, another_bundle)
+
+
+@pytest.mark.parametrize("missing", ["clone.json", "clone.safetensors"])
+def test_a_missing_file_is_named(folder, tiny_bundle, missing):
+    (folder / missing).unlink()
+    with pytest.raises(GanInvError, match=rf"holds no clone \({missing} is missing\)"):
+        Inversion.load(folder, tiny_bundle)
+
+
+def test_a_missing_folder_and_a_file_are_refused(tmp_path, tiny_bundle):
+    with pytest.raises(GanInvError, match="holds no clone"):
+        Inversion.load(tmp_path / "nothing", tiny_bundle)
+    (tmp_path / "photo.jpg").write_bytes(b"x")
+    with pytest.raises(GanInvError, match=r"photo\.jpg"):
+        Inversion.load(tmp_path / "photo.jpg", tiny_bundle)
+
+
+def damage(path, how):
+    data = bytearray(path.read_bytes())
+    if how == "empty":
+        data = b""
+    elif how == "cut":
+        data = data[: len(data) // 2]
+    elif how == "flipped":
+        data[-100] ^= 1  # one bit of one weight
+    else:
+        data = b"\xff\xfe{[" + bytes(range(256))
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("how", ["empty", "cut", "flipped", "nonsense"])
+@pytest.mark.parametrize("file", ["clone.json", "clone.safetensors"])
+def test_a_damaged_clone_is_one_sentence(folder, tiny_bundle, file, how):
+    if (file, how) == ("clone.json", "flipped"):
+        facts = json.loads((folder / file).read_text())
+        facts["sha256"] = facts["sha256"][::-1]
+        (folder / file).write_text(json.dumps(facts))
+    else:
+        damage(folder / file, how)
+    with pytest.raises(GanInvError, match=r"is damaged .*invert the photo again"):
+        Inversion.load(folder, tiny_bundle)
+
+
+@pytest.mark.parametrize("facts", ["[]", "3", "null", '"text"', "{}"])
+def test_other_json_is_no_clone(folder, tiny_bundle, facts):
+    (folder / "clone.json").write_text(facts)
+    with pytest.raises(GanInvError, match="is damaged"):
+        Inversion.load(folder, tiny_bundle)
+
+
+@pytest.mark.parametrize("key", ["method", "history", "seconds", "config", "model_sha256", "sha256"])
+def test_a_missing_fact_is_one_sentence(folder, tiny_bundle, key):
+    facts = json.loads((folder / "clone.json").read_text())
+    del facts[key]
+    (folder / "clone.json").write_text(json.dumps(facts))
+    with pytest.raises(GanInvError, match="is damaged"):
+        Inversion.load(folder, tiny_bundle)
+
+
+def test_a_folder_that_cannot_be_written_is_named(result, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(GanInvError, match=r"file/clone cannot be written.*another folder"):
+        result.save(tmp_path / "file" / "clone")
+
+
+def test_deltas_are_exactly_the_clone(tiny_bundle):
+    G, tuned = tiny_bundle.G, apply_clone(tiny_bundle.G, {})
+    with torch.no_grad():
+        tuned.synthesis.b8.conv1.weight.add_(0.123456)
+    deltas = make_deltas(G, tuned)
+    assert deltas.keys() == {"synthesis.b8.conv1.weight"}  # what did not move is not kept
+    clone = apply_clone(G, deltas)
+    torch.testing.assert_close(clone.synthesis.b8.conv1.weight, tuned.synthesis.b8.conv1.weight, atol=1e-4, rtol=0)
+    assert torch.equal(apply_clone(G, make_deltas(G, clone)).synthesis.b8.conv1.weight, clone.synthesis.b8.conv1.weight)
+    assert not any(p.requires_grad for p in clone.parameters())
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e6])
+def test_deltas_that_float16_cannot_hold_are_refused(tiny_bundle, value):
+    tuned = apply_clone(tiny_bundle.G, {})
+    tuned.synthesis.b4.const.data[0, 0, 0] = value
+    with pytest.raises(GanInvError, match="lower its learning rate"):
+        make_deltas(tiny_bundle.G, tuned)
+
+
+def test_noise_becomes_the_clones_constant_noise(result, tiny_bundle):
+    for i, G in enumerate(result.generators):
+        for name, maps in G.synthesis.noise().items():
+            assert torch.equal(maps, result.noise[name][i : i + 1])
+    assert not torch.equal(tiny_bundle.G.synthesis.b4.conv1.noise_const, result.noise["b4.conv1"][0, 0])
