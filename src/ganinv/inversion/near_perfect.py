@@ -58,6 +58,7 @@ class NearPerfect:
         global_interval: steps from one evaluation of the GAN's terms to the next; the steps between see the reconstruction alone.
         lr_G, lr_D, lr_noise, lr_latent: Adam's learning rates; ``lr_latent`` 0 leaves the code alone. ``lr_noise`` is in units of
             activations: it moves ``noise_strength * noise``.
+        beta1: momentum of the generator's Adam (0 in GAN training; the reconstruction alone likes .9).
         tune_noise: tune the noise maps of the photo beside the weights.
         noise_weight: weight of the regulariser that keeps what is added to those maps noise-like.
         batch: images of a step; the photo takes the place of one of them.
@@ -75,6 +76,7 @@ class NearPerfect:
     lr_D: float = 1e-3
     lr_noise: float = 0.05
     lr_latent: float = 0.0
+    beta1: float = 0.0
     tune_noise: bool = True
     noise_weight: float = 0.0
     global_interval: int = 1
@@ -160,7 +162,7 @@ def _tune(
     if config.lr_latent:
         groups.append({"params": [ws], "lr": config.lr_latent})
     groups = [group for group in groups if group["lr"]]
-    adam_G = torch.optim.Adam(groups, betas=(0.0, 0.99), fused=True)
+    adam_G = torch.optim.Adam(groups, betas=(config.beta1, 0.99), fused=True)
     rates = [group["lr"] for group in adam_G.param_groups]
     state = {"G": G, "ws": ws, "offsets": offsets, "adam_G": adam_G, "random": random, "history": (history := [])}
     reals: Reals | None = None
@@ -232,7 +234,7 @@ def pinned_noise(G: Generator, offsets: dict[str, Tensor]) -> dict[str, Tensor]:
     """The noise maps of the photo: those of ``G`` plus what the offsets add to the activations, divided by the noise strength."""
     noise = G.synthesis.noise()
     for name, offset in offsets.items():
-        strength = G.synthesis.get_submodule(name).noise_strength
+        strength = G.synthesis.get_parameter(f"{name}.noise_strength")
         noise[name] = noise[name] + offset / strength.abs().clamp(min=1e-6).copysign(strength)
     return noise
 

@@ -77,10 +77,10 @@ class RealImages:
             indices.append(self._order[i])
             flips.append(self._flip[i])
             self.drawn += 1
-        images = self.images[torch.from_numpy(np.array(indices))].to(self.device, torch.float32) / 127.5 - 1
+        images = self.images[torch.from_numpy(np.array(indices, dtype=np.int64))].to(self.device, torch.float32) / 127.5 - 1
         if not self.mirror:
             return images
-        return torch.where(torch.from_numpy(np.array(flips)).to(self.device)[:, None, None, None], images.flip(3), images)
+        return torch.where(torch.from_numpy(np.array(flips, dtype=bool)).to(self.device)[:, None, None, None], images.flip(3), images)
 
     def _shuffle(self, epoch: int) -> None:
         rng = np.random.default_rng([self.seed, epoch])
