@@ -24,7 +24,6 @@ from torch import Tensor
 from ..features import EFFICIENTNET
 from ..images import check_images
 from ..losses.noise_regularisation import noise_regularisation, normalise_noise_
-from ..losses.perceptual import load_perceptual
 from .loop import Callback, Loop, Resume
 from .result import Inversion, config_dict
 
@@ -84,6 +83,8 @@ class Distance:
     """``d(x, .)`` for fixed targets: ``perceptual_weight`` times the trunk's distance plus ``mse_weight`` times the MSE, ``[N]``."""
 
     def __init__(self, target: Tensor, config: Projection):
+        from ..losses.perceptual import load_perceptual  # lpips and torchvision take a second or two to import
+
         self.target, self.config = target, config
         self.perceptual = load_perceptual(config.trunk) if config.perceptual_weight else None
         if self.perceptual:

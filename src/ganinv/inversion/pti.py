@@ -20,7 +20,6 @@ from torch import Tensor
 
 from ..features import EFFICIENTNET
 from ..images import check_images
-from ..losses.perceptual import load_perceptual
 from .loop import Callback, Loop, Resume
 from .projection import Projection, projection
 from .result import Deltas, Inversion, config_dict, make_deltas
@@ -100,6 +99,8 @@ def pti(
 def _tune(
     gan: Bundle, x: Tensor, pivot: Tensor, config: PTI, callback: Callback | None, resume: Resume | None, photo: int
 ) -> tuple[Deltas, list[dict[str, float]]]:
+    from ..losses.perceptual import load_perceptual  # lpips and torchvision take a second or two to import
+
     G, weights = trainable_copy(gan.G)
     perceptual = load_perceptual(config.trunk)
     with torch.no_grad():
