@@ -28,9 +28,7 @@ SEARCH_SIZES = (640, 1600)  # the longer side of the reduced copy; the second, s
 SMALLEST_FACE = 40  # pixels of that copy
 WIDER = 1.5  # the second look sees this much more than the frame
 LEVEL_SIZE = 192  # in so many pixels
-SECOND_LOOKS = np.array(
-    [[x - s / 2, y - s / 2, x + s / 2, y + s / 2] for x in (0.46, 0.5, 0.54) for y in (0.53, 0.57, 0.61) for s in (0.85, 0.95, 1.05)]
-)
+SECOND_LOOKS = np.array([[x - s / 2, y - s / 2, x + s / 2, y + s / 2] for x in (0.47, 0.53) for y in (0.54, 0.6) for s in (0.9, 1.0)])
 LARGEST_CORRECTION = (0.1, 0.12, 15.0)  # shift over side, logarithm of the side's ratio, degrees
 MARGIN = 0.25  # edge pixels repeated around the copy, for faces that touch the border
 
