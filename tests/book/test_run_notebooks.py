@@ -137,14 +137,17 @@ def test_runs_what_the_table_of_contents_lists_and_reuses_it(book, capsys):
 
 def test_a_notebook_that_takes_too_long_is_stopped_with_its_kernel(book, tmp_path, capsys):
     mark = tmp_path / "pid"
-    root = book("01_slow", f"import os, time; open({str(mark)!r}, 'w').write(str(os.getpid())); time.sleep(300)")
-    assert main(["--root", str(root), "--timeout", "6"]) == 1
-    assert "ran longer than 6 s" in capsys.readouterr().err
-    assert mark.exists(), "the kernel did not start within the time limit"
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline and is_running(int(mark.read_text())):
+    root = book("01_slow", f"import os, time; open({str(mark)!r}, 'w').write(str(os.getpid())); time.sleep(900)")
+    for limit in (5, 20, 80, 320):  # the kernel has to be up before the limit, and a busy machine is slow to start it
+        assert main(["--root", str(root), "--timeout", str(limit)]) == 1
+        assert f"ran longer than {limit} s" in capsys.readouterr().err
+        if mark.exists():
+            break
+    kernel = int(mark.read_text())
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and is_running(kernel):
         time.sleep(0.1)
-    assert not is_running(int(mark.read_text()))
+    assert not is_running(kernel)
 
 
 def is_running(pid: int) -> bool:
