@@ -58,7 +58,6 @@ class NearPerfect:
         global_interval: steps from one evaluation of the GAN's terms to the next; the steps between see the reconstruction alone.
         lr_G, lr_D, lr_noise, lr_latent: Adam's learning rates; ``lr_latent`` 0 leaves the code alone. ``lr_noise`` is in units of
             activations: it moves ``noise_strength * noise``.
-        beta1: momentum of the generator's Adam (0 in GAN training; the reconstruction alone likes .9).
         tune_noise: tune the noise maps of the photo beside the weights.
         noise_weight: weight of the regulariser that keeps what is added to those maps noise-like.
         batch: images of a step; the photo takes the place of one of them.
@@ -66,20 +65,19 @@ class NearPerfect:
         initial: how the starting code is found.
     """
 
-    steps: int = 600
+    steps: int = 400
     p: float = 1.0
-    lambda_recon: float = 100.0
+    lambda_recon: float = 300.0
     lambda_adv: float = 1.0
     lambda_global: float = 1.0
     levels: int | None = None
     lr_G: float = 1e-3
     lr_D: float = 1e-3
-    lr_noise: float = 0.05
+    lr_noise: float = 0.02
     lr_latent: float = 0.0
-    beta1: float = 0.0
     tune_noise: bool = True
     noise_weight: float = 0.0
-    global_interval: int = 1
+    global_interval: int = 4
     batch: int = 4
     r1_gamma: float = 0.2
     r1_interval: int = 16
@@ -162,7 +160,7 @@ def _tune(
     if config.lr_latent:
         groups.append({"params": [ws], "lr": config.lr_latent})
     groups = [group for group in groups if group["lr"]]
-    adam_G = torch.optim.Adam(groups, betas=(config.beta1, 0.99), fused=True)
+    adam_G = torch.optim.Adam(groups, betas=(0.0, 0.99), fused=True)
     rates = [group["lr"] for group in adam_G.param_groups]
     state = {"G": G, "ws": ws, "offsets": offsets, "adam_G": adam_G, "random": random, "history": (history := [])}
     reals: Reals | None = None
