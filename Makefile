@@ -49,6 +49,7 @@ $(VENV)/.installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; name one with PYTHON=/path/to/python3.11"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --disable-pip-version-check -e '.[book,test]'
+	$(BIN)/python -m pip install --disable-pip-version-check --no-deps gan-face-generate==1.1.1
 	@touch $@
 
 vendor: book/_static/vendor/mathjax/LICENSE
