@@ -1,0 +1,137 @@
+"""What ``ganinv invert`` leaves behind: the pictures, the clone, and ``report.json``."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from . import __version__
+from .errors import GanInvError
+from .inversion import Inversion
+from .metrics import FrechetStatistics, feature_statistics, frechet_distance, generator_statistics, sample_images
+from .stylegan2 import Generator
+from .zoo import Bundle
+
+SAMPLES = 2_000
+
+
+def make_report(result: Inversion, photo: str, frechet: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The facts about the inversion of one photo, as JSON values; numbers that JSON has not (an infinite PSNR) become ``None``."""
+    report = {
+        "photo": photo,
+        "model": result.gan.name,
+        "method": result.method,
+        "seed": result.config["seed"],
+        "versions": {"ganinv": __version__, "torch": torch.__version__, "python": platform.python_version()},
+        "seconds": round(result.seconds, 3),
+        "scores": result.scores,
+    }
+    if frechet is not None:
+        report["frechet"] = frechet
+    finite: dict[str, Any] = _finite(report)
+    return finite
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+@dataclass
+class ManifoldCheck:
+    """How far tuning to one photo moved the rest of the manifold: the Fréchet distance of random images before and after.
+
+    Both are drawn with the same seeds and with random noise, and compared with the bundle's training images; for a model that comes without
+    any, with other samples of the untouched generator.
+
+    Attributes:
+        samples: images drawn for each distance. It shrinks as they get more, so a report states their number.
+        progress: called with the number of images drawn and their total.
+    """
+
+    gan: Bundle
+    samples: int = SAMPLES
+    progress: Callable[[int, int], None] | None = None
+
+    @cached_property
+    def reference(self) -> tuple[FrechetStatistics, str]:
+        """What samples are compared with, and its name."""
+        gan = self.gan
+        if gan.statistics is not None:
+            return gan.statistics, f"{gan.statistics.n} training images"
+        if gan.reference is not None:
+            return feature_statistics(gan.reference), f"{len(gan.reference)} training images"
+        return generator_statistics(gan.G, self.samples, seed=1), f"{self.samples} other samples of the untouched generator"
+
+    @cached_property
+    def before(self) -> float:
+        """The distance of the untouched generator, the same for every photo."""
+        return self.distance(self.gan.G)
+
+    def distance(self, G: Generator) -> float:
+        """The distance of ``G``'s random images to the reference."""
+        reference, _ = self.reference
+        return frechet_distance(feature_statistics(self._draw(G), reference.features), reference)
+
+    def _draw(self, G: Generator) -> Iterator[Tensor]:
+        drawn = 0
+        for batch in sample_images(G, self.samples, seed=0, noise_mode="random"):
+            drawn += len(batch)
+            if self.progress:
+                self.progress(drawn, self.samples)
+            yield batch
+
+    def __call__(self, result: Inversion) -> dict[str, Any]:
+        """``{"features", "samples", "compared_with", "before", "after"}`` for the inversion of one photo."""
+        reference, name = self.reference
+        after = self.distance(result.generator)
+        return {"features": reference.features, "samples": self.samples, "compared_with": name, "before": self.before, "after": after}
+
+
+def write_results(folder: str | Path, result: Inversion, report: dict[str, Any]) -> None:
+    """Write ``reconstruction.png``, ``comparison.png``, the clone and ``report.json`` into ``folder``.
+
+    All are complete before the first one takes its place, so an earlier run's files stay until then, and never mix with half of these.
+
+    Raises:
+        GanInvError: the folder cannot be written.
+    """
+    from . import plots  # Matplotlib, which nothing else here needs
+
+    with staged(folder) as stage:
+        result.save(stage)
+        plots.use_style()
+        figure = plots.compare(result.target, result.initial, result.image)
+        plots.save_figure(stage / "comparison.png", figure)
+        (stage / "report.json").write_text(json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+@contextmanager
+def staged(folder: str | Path) -> Iterator[Path]:
+    """Yield an empty folder inside ``folder``; on success its files move up, replacing those of the same name, ``report.json`` last.
+
+    Raises:
+        GanInvError: the folder cannot be written.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".new-") as name:
+            yield Path(name)
+            for path in sorted(Path(name).iterdir(), key=lambda path: path.name == "report.json"):
+                os.replace(path, folder / path.name)
+    except OSError as error:
+        raise GanInvError(f"{folder} cannot be written ({error.strerror or error}): choose another folder.") from error
