@@ -19,7 +19,7 @@ def to_bytes(images):
     return (images * 127.5 + 127.5).round().to(torch.uint8)
 
 
-def make_bundle(seed=0):
+def random_bundle(seed=0):
     """An untrained StyleGAN2 of 32 pixels in which nothing is at the zero where training starts: noise strengths, biases, ``w_avg``."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -40,13 +40,19 @@ def make_bundle(seed=0):
 @pytest.fixture(scope="session")
 def tiny_bundle():
     """A bundle small enough for a step of any method to take milliseconds. Shared by all tests: no method may change it."""
-    return make_bundle()
+    return random_bundle()
 
 
 @pytest.fixture(scope="session")
 def another_bundle():
     """The same architecture with other weights."""
-    return make_bundle(seed=1)
+    return random_bundle(seed=1)
+
+
+@pytest.fixture(scope="session")
+def make_bundle():
+    """``make_bundle(seed)``: a bundle of one's own, which may be changed; seed 0 has the weights of ``tiny_bundle``."""
+    return random_bundle
 
 
 @pytest.fixture(scope="session")

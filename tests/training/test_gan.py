@@ -318,8 +318,8 @@ def test_images_that_do_not_average_down_are_refused(tiny_config, tmp_path, widt
 
 
 def test_stages_have_to_grow(tiny_config, images, tmp_path):
-    for stages in ([Stage(16, 8, 0.1), Stage(8, 8, 0.1)], [Stage(8, 8, 0.1), Stage(8, 8, 0.1)]):
-        with pytest.raises(GanInvError, match="higher resolution than the one before"):
+    for stages in ([], [Stage(16, 8, 0.1), Stage(8, 8, 0.1)], [Stage(8, 8, 0.1), Stage(8, 8, 0.1)]):
+        with pytest.raises(GanInvError, match="stages, each of a higher resolution than the one before"):
             train(dataclasses.replace(tiny_config, stages=stages), images, tmp_path)
 
 

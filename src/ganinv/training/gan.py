@@ -75,8 +75,8 @@ class Trainer:
         width, resolutions = images.shape[-1], [stage.resolution for stage in config.stages]
         if any(width % resolution for resolution in resolutions):
             raise GanInvError(f"The training images are {width} pixels wide, which cannot be averaged down to stages of {resolutions} pixels.")
-        if resolutions != sorted(set(resolutions)):
-            raise GanInvError(f"Each stage needs a higher resolution than the one before, not {resolutions}.")
+        if not resolutions or resolutions != sorted(set(resolutions)):
+            raise GanInvError(f"Training needs stages, each of a higher resolution than the one before, not {resolutions}.")
         self.config, self.images, self.folder = config, images, Path(folder)
         self.rng = torch.Generator().manual_seed(config.seed)
         self.z_snapshot = torch.randn(64, config.z_dim, generator=torch.Generator().manual_seed(config.seed + 1))

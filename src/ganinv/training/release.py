@@ -37,13 +37,17 @@ def open_run(folder: str | Path, images: np.ndarray) -> Trainer:
     """The state of the training run in ``folder``.
 
     Raises:
-        GanInvError: there is none.
+        GanInvError: there is none, or it is damaged.
     """
     path = Path(folder) / "checkpoint.pt"
     if not path.is_file():
         raise GanInvError(f"{folder} holds no training run ({path.name} is missing): train one with `ganinv train gan`.")
-    state = torch.load(path, map_location="cpu", weights_only=True)["config"]
-    trainer = Trainer(GanConfig(**{**state, "stages": [Stage(**stage) for stage in state["stages"]]}), images, folder)
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)["config"]
+        config = GanConfig(**{**state, "stages": [Stage(**stage) for stage in state["stages"]]})
+    except Exception as error:  # the file decides what goes wrong
+        raise GanInvError(f"{path} is not a training checkpoint: train again with `ganinv train gan`. ({type(error).__name__})") from error
+    trainer = Trainer(config, images, folder)
     trainer.restore()
     return trainer
 
