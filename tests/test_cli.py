@@ -281,6 +281,7 @@ def test_frechet_of_a_model_that_ships(run, shipped, tmp_path, monkeypatch):
     assert result.exit_code == 0, result.output
     gan = ganinv.load("faces64")
     clone = ganinv.Inversion.load(tmp_path / "out", gan)
+    assert report_of(tmp_path / "out")["photo"] == "somebody"
     measured = report_of(tmp_path / "out")["frechet"]
     assert measured.pop("before") == pytest.approx(frechet_distance(generator_statistics(gan.G, 24), gan.statistics), rel=1e-6)
     assert measured["after"] == pytest.approx(frechet_distance(generator_statistics(clone.generator, 24), gan.statistics), rel=1e-6)

@@ -180,10 +180,11 @@ def invert_one(
     from .inversion import Progress, Resume
     from .report import make_report, staged, write_results
 
+    file: str | Path = photo
     if not Path(photo).exists() and photo in gan.photos:
-        photo, align = str(gan.photos[photo]), "none"
+        file, align = gan.photos[photo], "none"
     with friendly_warnings(quiet):
-        target = load_target(photo, gan.resolution, align)
+        target = load_target(file, gan.resolution, align)
     with staged(folder):
         pass  # a folder that cannot be written is found before the work, not after it
     state = Resume.for_run(folder / "resume.pt", gan, target, method, config)
@@ -191,7 +192,7 @@ def invert_one(
         note(f"{state.path} {'is of a run that was interrupted: going on' if state.stages else 'is of another run: starting afresh'}", quiet)
 
     with progress_bar("{task.fields[values]}", quiet) as bar:
-        task = bar.add_task(Path(photo).name, values="")
+        task = bar.add_task(Path(photo).name, total=None, values="")
 
         def show(progress: Progress) -> None:
             values = "  ".join(f"{name} {value:.4f}" for name, value in progress.values.items())
