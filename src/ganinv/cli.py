@@ -114,13 +114,14 @@ def invert(
     Writes reconstruction.png, comparison.png, the clone and report.json. The same command goes on where an interrupted run stopped.
     """
     from . import METHODS
+    from .inversion import WEIGHTS_ONLY
     from .report import ManifoldCheck
     from .zoo import load
 
     if method not in METHODS:
         lines = "\n".join(f"  {name}: {entry.summary}" for name, entry in METHODS.items())
         raise typer.BadParameter(f"there is no method {method!r}. The methods are\n{lines}", param_hint="--method")
-    config = METHODS[method].config
+    config = WEIGHTS_ONLY if no_noise and method == "near-perfect" else METHODS[method].config
     if reals is not None and not hasattr(config, "reals"):
         raise typer.BadParameter(f"the method {method} sees no real images", param_hint="--reals")
     config = configure(config, [*shorthands(config, steps, seed, reals, no_noise), *(changes or [])])

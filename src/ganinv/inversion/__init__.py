@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .loop import Callback, Loop, Progress, Resume
-from .near_perfect import NearPerfect, near_perfect
+from .near_perfect import WEIGHTS_ONLY, NearPerfect, near_perfect
 from .projection import Projection, projection
 from .pti import PTI, pti
 from .result import Inversion
@@ -36,6 +36,7 @@ METHODS: dict[str, Method] = {
 __all__ = [
     "METHODS",
     "PTI",
+    "WEIGHTS_ONLY",
     "Callback",
     "Inversion",
     "Loop",
