@@ -44,7 +44,7 @@ from .tuning import cosine, trainable_copy
 if TYPE_CHECKING:
     from ..zoo import Bundle
 
-INITIAL = Projection(space="w_plus", steps=300, perceptual_weight=0.0, optimise_noise=False)
+INITIAL = Projection(space="w_plus", steps=200, perceptual_weight=0.1, optimise_noise=False)
 
 
 @dataclass(frozen=True)
