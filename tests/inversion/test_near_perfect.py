@@ -96,7 +96,7 @@ def test_p_0_is_plain_fine_tuning(tiny_bundle, tiny_targets, start):
 
 
 def test_p_is_how_often_the_photo_is_seen(tiny_bundle, photo, start):
-    result = near_perfect(tiny_bundle, photo, NearPerfect(steps=30, p=0.3, batch=2), start=start)
+    result = near_perfect(tiny_bundle, photo, NearPerfect(steps=30, p=0.3, batch=2, global_interval=1), start=start)
     assert 4 <= sum("mse" in row for row in result.history) <= 15
     assert len(result.history) == 30
     always = near_perfect(tiny_bundle, photo, NearPerfect(steps=5, p=1.0), start=start)
@@ -112,7 +112,7 @@ def test_every_term_matters_and_can_be_switched_off(tiny_bundle, photo, start, o
 
 
 def test_the_whole_objective_comes_near(tiny_bundle, photo, start):
-    result = near_perfect(tiny_bundle, photo, NearPerfect(steps=20, lr_G=5e-3, batch=2), start=start)
+    result = near_perfect(tiny_bundle, photo, NearPerfect(steps=20, lr_G=5e-3, batch=2, global_interval=1), start=start)
     assert mse(result) < 0.5 * mse(start)
     assert all({"loss_D", "loss_adv", "loss_recon", "mse"} < row.keys() for row in result.history)
 

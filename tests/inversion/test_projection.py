@@ -100,6 +100,25 @@ def test_the_first_step_does_not_move_the_code(tiny_bundle, tiny_targets):
     assert torch.equal(result.ws[0, 0], w_statistics(tiny_bundle, 100)[0])
 
 
+@pytest.mark.parametrize("space", ["w", "w_plus"])
+def test_the_jitter_shrinks_and_ends(tiny_bundle, tiny_targets, monkeypatch, space):
+    """0.05 sigma_w (1 - t / 0.75)^2 around the code, which a learning rate of 0 keeps in its place."""
+    seen, synthesis = [], tiny_bundle.G.synthesis.forward
+    monkeypatch.setattr(tiny_bundle.G.synthesis, "forward", lambda ws, **rest: seen.append(ws.detach()) or synthesis(ws, **rest))
+    projection(tiny_bundle, tiny_targets[:1], Projection(space=space, steps=8, lr=0.0, **FAST))
+    w_avg, sigma = w_statistics(tiny_bundle, 100)
+    random = torch.Generator().manual_seed(303)
+    for maps in tiny_bundle.G.synthesis.noise().values():
+        torch.randn(maps.shape[1:], generator=random)
+    _, *steps = seen[:9]  # the first is the initial image
+    for i, ws in enumerate(steps):
+        scale = sigma * 0.05 * max(0, 1 - i / 8 / 0.75) ** 2
+        jitter = torch.randn(tiny_bundle.G.num_ws if space == "w_plus" else 1, 16, generator=random)
+        torch.testing.assert_close(ws[0], w_avg + scale * jitter.expand(tiny_bundle.G.num_ws, -1), atol=1e-5, rtol=1e-4)
+    assert torch.equal(steps[6][0, 0], w_avg)
+    assert torch.equal(steps[7][0, 0], w_avg)
+
+
 def test_noise_maps_are_normalised(results):
     for space in ("w", "w_plus"):
         for maps in results[space].noise.values():

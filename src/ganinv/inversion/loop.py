@@ -141,14 +141,15 @@ class Loop:
         state = self.state
         if self.step == self.steps:  # no step will need the optimisers, two thirds of the file
             state = {key: value for key, value in state.items() if not isinstance(value, torch.optim.Optimizer)}
-        self.resume.stages[self.stage] = {"step": self.step, "steps": self.steps, **{key: _freeze(value) for key, value in state.items()}}
+        frozen = {key: _freeze(value) for key, value in state.items()}
+        self.resume.stages[self.stage] = {"step": self.step, "steps": self.steps, "values": dict(self.values), **frozen}
         self.resume.save()
 
     def _restore(self) -> None:
         saved = self.resume.stages.get(self.stage) if self.resume else None
         if saved is None:
             return
-        self.step, self.steps = saved["step"], saved["steps"]
+        self.step, self.steps, self.values = saved["step"], saved["steps"], dict(saved["values"])
         for key, value in self.state.items():
             if key in saved:
                 _thaw(value, saved[key])
