@@ -64,7 +64,13 @@ def measure(gan: Bundle, target: object, config: NearPerfect, start: Inversion, 
     seconds = time.perf_counter() - began + start.seconds
     after = frechet_distance(generator_statistics(result.generator, samples, seed=7), gan.statistics)
     (distance,) = result.scores["perceptual"].values()
-    return {"mse": result.scores["mse"], "perceptual": distance, "frechet_ratio": after / before, "seconds": seconds, "start_mse": start.scores["mse"]}
+    return {
+        "mse": result.scores["mse"],
+        "perceptual": distance,
+        "frechet_ratio": after / before,
+        "seconds": seconds,
+        "start_mse": start.scores["mse"],
+    }
 
 
 def main() -> None:
