@@ -9,7 +9,9 @@ from ganinv.inversion import Inversion, NearPerfect, Projection, near_perfect, p
 from ganinv.inversion.near_perfect import _by_part, pinned_noise
 from ganinv.inversion.result import apply_clone
 from ganinv.inversion.tuning import cosine, trainable_copy
+from ganinv.losses.global_cohesion import RealImages
 from ganinv.metrics import sample_images
+from ganinv.stylegan2 import Discriminator
 
 FAST = Projection(space="w_plus", steps=10, perceptual_weight=0.0, w_avg_samples=100, optimise_noise=False)
 RECON_ONLY = dict(lambda_adv=0.0, lambda_global=0.0)
@@ -109,6 +111,19 @@ def test_every_term_matters_and_can_be_switched_off(tiny_bundle, photo, start, o
     full = near_perfect(tiny_bundle, photo, config, start=start)
     without = near_perfect(tiny_bundle, photo, dataclasses.replace(config, **{off: 0.0}), start=start)
     assert not same_weights(full, without)
+
+
+def test_the_photo_takes_one_place_of_the_batch(tiny_bundle, photo, start, monkeypatch):
+    """The first: its real is the photo, its fake the reconstruction with the photo's noise; the rest are training images and random ones."""
+    seen, forward = [], Discriminator.forward
+    monkeypatch.setattr(Discriminator, "forward", lambda D, img: seen.append(img.detach().clone()) or forward(D, img))
+    near_perfect(tiny_bundle, photo, NearPerfect(steps=1, batch=4, p=1.0, global_interval=1, r1_interval=1, seed=5), start=start)
+    real, fake, penalised, judged = seen
+    assert torch.equal(real, torch.cat([photo, RealImages(tiny_bundle.reference, 5).batch(3)]))
+    assert torch.equal(penalised, real)  # R1
+    torch.testing.assert_close(fake[:1], start.image, atol=1e-5, rtol=1e-5)
+    assert torch.equal(judged, fake)  # the generator's step sees the same images
+    assert all((fake[i] - fake[j]).abs().max() > 0.1 for i in range(4) for j in range(i))
 
 
 def test_the_whole_objective_comes_near(tiny_bundle, photo, start):
