@@ -19,7 +19,10 @@ def shorten(name):
         return dataclasses.replace(config, steps=3, pivot=dataclasses.replace(config.pivot, steps=3, perceptual_weight=0.0, **SHORT))
     if name == "near-perfect":
         initial = dataclasses.replace(config.initial, steps=3, perceptual_weight=0.0, **SHORT)
-        return dataclasses.replace(config, steps=5, p=0.7, batch=4, r1_interval=2, lr_latent=1e-3, noise_weight=1.0, tune_noise=True, initial=initial)
+        everything = dict(
+            p=0.7, lambda_adv=1.0, lambda_global=1.0, global_interval=2, r1_interval=2, lr_latent=1e-3, tune_noise=True, noise_weight=1.0
+        )
+        return dataclasses.replace(config, steps=5, batch=4, initial=initial, **everything)
     raise NotImplementedError(f"say here how {name!r} is shortened, so that every method is tested")
 
 

@@ -17,6 +17,12 @@ FAST = Projection(space="w_plus", steps=10, perceptual_weight=0.0, w_avg_samples
 RECON_ONLY = dict(lambda_adv=0.0, lambda_global=0.0)
 
 
+def near(**settings):
+    """A configuration that does not move with the defaults, which come from a sweep on another network."""
+    base = dict(p=1.0, lambda_recon=100.0, lambda_adv=1.0, lambda_global=1.0, lr_G=1e-3, lr_D=1e-3, lr_noise=0.05, lr_latent=0.0)
+    return NearPerfect(**{**base, "batch": 4, "global_interval": 1, "r1_interval": 16, "tune_noise": True, "noise_weight": 0.0, **settings})
+
+
 @pytest.fixture(scope="module")
 def photo(tiny_targets):
     return tiny_targets[:1]
@@ -45,7 +51,7 @@ def same_weights(a, b):
 
 
 def test_by_part_weighs_the_photo_and_the_rest():
-    logits, config = torch.tensor([[1.0], [2.0], [-3.0]]), NearPerfect(lambda_adv=5.0, lambda_global=7.0)
+    logits, config = torch.tensor([[1.0], [2.0], [-3.0]]), near(lambda_adv=5.0, lambda_global=7.0)
     sp = F.softplus
     for sign in (1, -1):
         rest = (sp(sign * logits[1:, 0])).mean()
@@ -55,7 +61,7 @@ def test_by_part_weighs_the_photo_and_the_rest():
 
 
 def test_reconstruction_alone_lowers_the_mse(tiny_bundle, photo, start):
-    result = near_perfect(tiny_bundle, photo, NearPerfect(steps=25, tune_noise=False, lr_G=5e-3, **RECON_ONLY), start=start)
+    result = near_perfect(tiny_bundle, photo, near(steps=25, tune_noise=False, lr_G=5e-3, **RECON_ONLY), start=start)
     assert mse(result) < 0.5 * mse(start)
     losses = [row["loss_recon"] for row in result.history]
     assert losses[-1] < 0.7 * losses[0]
@@ -65,13 +71,13 @@ def test_reconstruction_alone_lowers_the_mse(tiny_bundle, photo, start):
 
 def test_reconstruction_alone_needs_neither_discriminator_nor_images(tiny_bundle, photo, start):
     bare = dataclasses.replace(tiny_bundle, D=None, reference=None)
-    config = NearPerfect(steps=3, **RECON_ONLY)
+    config = near(steps=3, **RECON_ONLY)
     assert same_weights(near_perfect(bare, photo, config, start=start), near_perfect(tiny_bundle, photo, config, start=start))
 
 
 def test_reconstruction_now_and_then(tiny_bundle, photo, start):
     """p below 1 without the adversarial terms: the steps in between do nothing."""
-    config = NearPerfect(steps=20, p=0.4, tune_noise=False, **RECON_ONLY)
+    config = near(steps=20, p=0.4, tune_noise=False, **RECON_ONLY)
     result = near_perfect(tiny_bundle, photo, config, start=start)
     assert 2 <= len(result.history) <= 15
     assert mse(result) < mse(start)
@@ -83,7 +89,7 @@ def test_reconstruction_now_and_then(tiny_bundle, photo, start):
 
 def test_p_0_is_plain_fine_tuning(tiny_bundle, tiny_targets, start):
     """The photo takes no part: whatever it is, the generator becomes the same, and so do noise and code."""
-    config = NearPerfect(steps=6, p=0.0, lr_latent=0.01)
+    config = near(steps=6, p=0.0, lr_latent=0.01)
     starts = [start, dataclasses.replace(start, target=tiny_targets[1:], ws=start.ws + 1)]
     a, b = (near_perfect(tiny_bundle, one.target, config, start=one) for one in starts)
     assert a.deltas[0]
@@ -98,16 +104,16 @@ def test_p_0_is_plain_fine_tuning(tiny_bundle, tiny_targets, start):
 
 
 def test_p_is_how_often_the_photo_is_seen(tiny_bundle, photo, start):
-    result = near_perfect(tiny_bundle, photo, NearPerfect(steps=30, p=0.3, batch=2, global_interval=1), start=start)
+    result = near_perfect(tiny_bundle, photo, near(steps=30, p=0.3, batch=2, global_interval=1), start=start)
     assert 4 <= sum("mse" in row for row in result.history) <= 15
     assert len(result.history) == 30
-    always = near_perfect(tiny_bundle, photo, NearPerfect(steps=5, p=1.0), start=start)
+    always = near_perfect(tiny_bundle, photo, near(steps=5, p=1.0), start=start)
     assert all("mse" in row for row in always.history)
 
 
 @pytest.mark.parametrize("off", ["lambda_recon", "lambda_adv", "lambda_global"])
 def test_every_term_matters_and_can_be_switched_off(tiny_bundle, photo, start, off):
-    config = NearPerfect(steps=4, lr_G=2e-3)
+    config = near(steps=4, lr_G=2e-3)
     full = near_perfect(tiny_bundle, photo, config, start=start)
     without = near_perfect(tiny_bundle, photo, dataclasses.replace(config, **{off: 0.0}), start=start)
     assert not same_weights(full, without)
@@ -117,7 +123,7 @@ def test_the_photo_takes_one_place_of_the_batch(tiny_bundle, photo, start, monke
     """The first: its real is the photo, its fake the reconstruction with the photo's noise; the rest are training images and random ones."""
     seen, forward = [], Discriminator.forward
     monkeypatch.setattr(Discriminator, "forward", lambda D, img: seen.append(img.detach().clone()) or forward(D, img))
-    near_perfect(tiny_bundle, photo, NearPerfect(steps=1, batch=4, p=1.0, global_interval=1, r1_interval=1, seed=5), start=start)
+    near_perfect(tiny_bundle, photo, near(steps=1, batch=4, p=1.0, global_interval=1, r1_interval=1, seed=5), start=start)
     real, fake, penalised, judged = seen
     assert torch.equal(real, torch.cat([photo, RealImages(tiny_bundle.reference, 5).batch(3)]))
     assert torch.equal(penalised, real)  # R1
@@ -127,7 +133,7 @@ def test_the_photo_takes_one_place_of_the_batch(tiny_bundle, photo, start, monke
 
 
 def test_the_whole_objective_comes_near(tiny_bundle, photo, start):
-    result = near_perfect(tiny_bundle, photo, NearPerfect(steps=20, lr_G=5e-3, batch=2, global_interval=1), start=start)
+    result = near_perfect(tiny_bundle, photo, near(steps=20, lr_G=5e-3, batch=2, global_interval=1), start=start)
     assert mse(result) < 0.5 * mse(start)
     assert all({"loss_D", "loss_adv", "loss_recon", "mse"} < row.keys() for row in result.history)
 
@@ -136,7 +142,7 @@ def test_the_whole_objective_comes_near(tiny_bundle, photo, start):
 
 
 def test_tuned_noise_helps_and_stays_out_of_the_manifold(tiny_bundle, photo, start):
-    config = NearPerfect(steps=20, lr_G=0.0, tune_noise=True, **RECON_ONLY)
+    config = near(steps=20, lr_G=0.0, tune_noise=True, **RECON_ONLY)
     result = near_perfect(tiny_bundle, photo, config, start=start)
     assert mse(result) < 0.9 * mse(start)
     assert result.deltas == [{}]  # not one weight has moved
@@ -144,14 +150,14 @@ def test_tuned_noise_helps_and_stays_out_of_the_manifold(tiny_bundle, photo, sta
 
 
 def test_without_tuned_noise_the_maps_are_the_generators(tiny_bundle, photo, start):
-    result = near_perfect(tiny_bundle, photo, NearPerfect(steps=3, tune_noise=False), start=start)
+    result = near_perfect(tiny_bundle, photo, near(steps=3, tune_noise=False), start=start)
     for name, maps in result.noise.items():
         assert torch.equal(maps, tiny_bundle.G.synthesis.noise()[name])
 
 
 def test_noise_weight_keeps_the_maps_noise_like(tiny_bundle, photo, start):
     def correlation(weight):
-        config = NearPerfect(steps=15, lr_G=0.0, noise_weight=weight, **RECON_ONLY)
+        config = near(steps=15, lr_G=0.0, noise_weight=weight, **RECON_ONLY)
         maps = near_perfect(tiny_bundle, photo, config, start=start).noise["b32.conv1"] - tiny_bundle.G.synthesis.noise()["b32.conv1"]
         return (maps * maps.roll(1, 3)).mean().abs().item()
 
@@ -160,13 +166,13 @@ def test_noise_weight_keeps_the_maps_noise_like(tiny_bundle, photo, start):
 
 @pytest.mark.parametrize("lr_latent", [0.0, 0.01])
 def test_the_code_moves_only_when_asked(tiny_bundle, photo, start, lr_latent):
-    result = near_perfect(tiny_bundle, photo, NearPerfect(steps=3, lr_latent=lr_latent), start=start)
+    result = near_perfect(tiny_bundle, photo, near(steps=3, lr_latent=lr_latent), start=start)
     assert torch.equal(result.ws, start.ws) == (lr_latent == 0)
     assert not result.ws.requires_grad
 
 
 def test_only_the_synthesis_network_is_tuned(tiny_bundle, photo, start):
-    (deltas,) = near_perfect(tiny_bundle, photo, NearPerfect(steps=2), start=start).deltas
+    (deltas,) = near_perfect(tiny_bundle, photo, near(steps=2), start=start).deltas
     assert all(name.startswith("synthesis.") and not name.endswith("noise_strength") for name in deltas)
     assert {"synthesis.b4.const", "synthesis.b32.torgb.weight", "synthesis.b8.conv0.affine.weight"} < deltas.keys()
 
@@ -186,10 +192,10 @@ def test_what_is_added_to_the_noise_counts_in_activations(tiny_bundle):
 
 
 def test_between_the_games_only_the_photo_is_seen(tiny_bundle, photo, start):
-    result = near_perfect(tiny_bundle, photo, NearPerfect(steps=7, global_interval=3, batch=2), start=start)
+    result = near_perfect(tiny_bundle, photo, near(steps=7, global_interval=3, batch=2), start=start)
     assert [row["step"] for row in result.history if "loss_D" in row] == [0, 3, 6]
     assert all("loss_recon" in row for row in result.history)
-    without = near_perfect(tiny_bundle, photo, NearPerfect(steps=7, global_interval=3, batch=2, p=0.0), start=start)
+    without = near_perfect(tiny_bundle, photo, near(steps=7, global_interval=3, batch=2, p=0.0), start=start)
     assert [row["step"] for row in without.history] == [0, 3, 6]
 
 
@@ -214,22 +220,22 @@ def test_cosine_is_flat_and_then_falls():
 
 def test_reals_of_the_generator(tiny_bundle, photo, start):
     bare = dataclasses.replace(tiny_bundle, reference=None)
-    config = NearPerfect(steps=4, reals="generator")
+    config = near(steps=4, reals="generator")
     a, b = near_perfect(bare, photo, config, start=start), near_perfect(tiny_bundle, photo, config, start=start)
     assert same_weights(a, b)  # the reference images, where there are any, are not looked at
-    reference = near_perfect(tiny_bundle, photo, NearPerfect(steps=4), start=start)
+    reference = near_perfect(tiny_bundle, photo, near(steps=4), start=start)
     assert not same_weights(a, reference)
 
 
 def test_the_reference_images_are_looked_at(tiny_bundle, photo, start):
     other = dataclasses.replace(tiny_bundle, reference=tiny_bundle.reference.flip(0) // 2)
-    a, b = (near_perfect(gan, photo, NearPerfect(steps=2), start=start) for gan in (tiny_bundle, other))
+    a, b = (near_perfect(gan, photo, near(steps=2), start=start) for gan in (tiny_bundle, other))
     assert not same_weights(a, b)
 
 
 @pytest.mark.parametrize("batch", [1, 2, 8])
 def test_batches(tiny_bundle, photo, start, batch):
-    result = near_perfect(tiny_bundle, photo, NearPerfect(steps=3, batch=batch), start=start)
+    result = near_perfect(tiny_bundle, photo, near(steps=3, batch=batch), start=start)
     assert len(result.history) == 3
     assert result.image.isfinite().all()
 
@@ -239,18 +245,18 @@ def test_batches(tiny_bundle, photo, start, batch):
 
 def test_without_discriminator_the_cure_is_named(tiny_bundle, photo):
     with pytest.raises(GanInvError, match=r"needs the discriminator.*method='pti'"):
-        near_perfect(dataclasses.replace(tiny_bundle, D=None), photo, NearPerfect(steps=1))
+        near_perfect(dataclasses.replace(tiny_bundle, D=None), photo, near(steps=1))
 
 
 def test_without_training_images_the_cure_is_named(tiny_bundle, photo):
     with pytest.raises(GanInvError, match=r"tiny0 comes without training images.*reals='generator'"):
-        near_perfect(dataclasses.replace(tiny_bundle, reference=None), photo, NearPerfect(steps=1))
+        near_perfect(dataclasses.replace(tiny_bundle, reference=None), photo, near(steps=1))
 
 
 @pytest.mark.parametrize("settings", [dict(lr_G=1e20), dict(lr_noise=1e30), dict(lr_G=1e30, **RECON_ONLY)])
 def test_an_absurd_learning_rate_is_one_sentence(tiny_bundle, photo, start, settings):
     with pytest.raises(GanInvError, match=r"^[^.]*diverged[^.]*lower .*\.$"):
-        near_perfect(tiny_bundle, photo, NearPerfect(steps=6, **settings), start=start)
+        near_perfect(tiny_bundle, photo, near(steps=6, **settings), start=start)
 
 
 @pytest.mark.parametrize("settings", [dict(p=1.5), dict(p=-0.1), dict(reals="photos")])
@@ -260,7 +266,7 @@ def test_impossible_configurations_are_refused(settings):
 
 
 def test_it_begins_with_its_own_projection(tiny_bundle, photo, start):
-    result = near_perfect(tiny_bundle, photo, NearPerfect(steps=1, initial=FAST))
+    result = near_perfect(tiny_bundle, photo, near(steps=1, initial=FAST))
     assert torch.equal(result.ws, start.ws)
     assert torch.equal(result.initial, start.image)
     assert isinstance(result, Inversion)
