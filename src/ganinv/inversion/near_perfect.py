@@ -12,7 +12,7 @@ discriminator go on playing their game with one image pinned:
 * :math:`L_\mathrm{global}`: the GAN loss over training images and random z;
 * :math:`I_p`: 1 with probability p at each step, else 0.
 
-The paper publishes no weights, schedules or p: every default here is ours, chosen by ``benchmarks/sweep_near_perfect.py``. Two things go
+The paper publishes no weights, schedules or p: every default here is ours, from the runs in ``benchmarks/README.md``. Two things go
 beyond the paper: the constant noise maps of the pinned image can be tuned as well (``tune_noise``), and :math:`L_\mathrm{global}` can be
 evaluated lazily, every k-th step with k times the weight (``global_interval``), as StyleGAN2 does with R1.
 """
