@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import matplotlib
 import numpy as np
 import pytest
@@ -38,6 +40,8 @@ def checkerboard(size=4):
     return image
 
 
+HISTORY = [{"step": i, "mse": 2.0 ** (-i / 10), **({"loss_D": float(i % 3)} if i % 2 else {})} for i in range(40)]
+
 FIGURES = {
     "show_images": lambda x: plots.show_images(x, ["left", "right"]),
     "show_images_many": lambda x: plots.show_images(x.repeat(13, 1, 1, 1)),
@@ -46,6 +50,17 @@ FIGURES = {
     "compare": lambda x: plots.compare(x, x * 0.5, x * 0.9),
     "compare_one_without_initial": lambda x: plots.compare(x[:1], None, x[:1]),
     "compare_methods": lambda x: plots.compare_methods(x[:1], {f"method {i}": x[1:] * i for i in range(5)}),
+    "filmstrips": lambda x: plots.filmstrips({"one": x, "the other": x.flip(0)}, [0, 10], {"one": ["MSE 1", "MSE 2"]}),
+    "error_maps": lambda x: plots.error_maps(x, {"W": x * 0, "PTI": x * 0.9}, labels=["a", "b"]),
+    "signed_maps": lambda x: plots.signed_maps({"W": x[:1], "PTI": x[1:]}, label="change", below=["1", "2"]),
+    "pyramids": lambda x: plots.pyramids({"photo": laplacian_pyramid(x[:1]), "blurred": laplacian_pyramid(x[1:])}),
+    "histories": lambda x: plots.histories({"a": HISTORY, "b": HISTORY[:20]}, {"mse": "MSE", "loss_D": "of D"}, log=["mse"]),
+    "histories_of_one_run": lambda x: plots.histories({"a": HISTORY}, ["mse", "loss_D", "mse", "loss_D"]),
+    "spectra": lambda x: plots.spectra({"photo": x, "half": x / 2}),
+    "spectra_relative": lambda x: plots.spectra({"photo": x, "half": x / 2}, relative_to="photo"),
+    "band_profile": lambda x: plots.band_profile({"blurred": [0.1, 0.03, 1e-9], "noisy": torch.rand(4, 3)}),
+    "matrix": lambda x: plots.matrix([[1.0, 2.0], [3.0, float("nan")]], ["a", "b"], ["c", "d"], "error"),
+    "pareto": lambda x: plots.pareto({"PTI": (1.4, 0.01), "p": [(1.0, 0.03, "0.1"), (1.2, 0.01, "1")], "mean": ([1.0, 1.1], [0.2, 0.3])}),
     "error_map": lambda x: plots.error_map(x[:1], x[1:], title="W+"),
     "pyramid": lambda x: plots.pyramid(laplacian_pyramid(x[:1])),
     "curves": lambda x: plots.curves({"W": [3.0, 2.0, 1.0], "W+": [2.0, 1.0, 0.5]}, log="y"),
@@ -123,6 +138,22 @@ def test_image_grid_labels_rows_and_columns(tiny_targets):
         plots.image_grid(cells, ["coarse", "fine"])
 
 
+def test_filmstrips_label_rows_columns_and_frames(tiny_targets):
+    figure = plots.filmstrips({"upper": tiny_targets, "lower": tiny_targets.flip(0)}, ["t = 0", "t = 1"], {"lower": ["MSE 1", "MSE 2"]})
+    assert set(texts(figure)) == {"upper", "lower", "t = 0", "t = 1", "MSE 1", "MSE 2"}
+    frames = figure.axes[0].get_images()
+    assert len(frames) == 4
+    np.testing.assert_array_equal(frames[0].get_array(), frames[3].get_array())  # the lower strip shows the same two, turned round
+    assert frames[2].get_extent()[3] > frames[0].get_extent()[2]
+    assert "2 strips of 2 images (t = 0, t = 1), one below the other: upper, lower." in figure.alt_text
+    with pytest.raises(ValueError, match="as many in each"):
+        plots.filmstrips({"upper": tiny_targets, "lower": tiny_targets[:1]})
+    with pytest.raises(ValueError, match="as many labels"):
+        plots.filmstrips({"upper": tiny_targets}, [0])
+    with pytest.raises(ValueError, match="as many labels"):
+        plots.filmstrips({"upper": tiny_targets}, notes={"lower": ["", ""]})
+
+
 def test_compare_shows_the_difference_on_one_labelled_scale(tiny_targets):
     result = tiny_targets.clone()
     result[0] += 0.04 * (1 - 2 * (tiny_targets[0] > 0).float())  # stays inside [-1, 1]
@@ -152,6 +183,27 @@ def test_compare_methods_shares_the_scale(tiny_targets):
     assert maps[0].get_clim() == maps[1].get_clim()
     assert maps[1].get_array().max() == 0
     assert f"W (MSE {target.square().mean():.2g})" in figure.alt_text
+
+
+def test_error_maps_share_one_scale(tiny_targets):
+    grey = torch.zeros_like(tiny_targets)
+    figure = plots.error_maps(grey, {"near": grey + 0.02, "far": grey + 0.3})
+    maps = [axes.get_images()[0] for axes in figure.axes if axes.get_images() and axes.get_images()[0].get_array().ndim == 2]
+    assert [image.get_clim() for image in maps] == [(0, 0.5)] * 4
+    assert [float(image.get_array().mean()) for image in maps] == pytest.approx([0.02, 0.3, 0.02, 0.3])
+    assert {"photo", "near", "far", "MSE 0.0004", "MSE 0.09"} <= set(texts(figure))
+    assert "near (mean 0.02), far (mean 0.3)" in figure.alt_text
+
+
+def test_signed_maps_are_white_at_zero_and_share_one_scale():
+    up = torch.full((1, 3, 8, 8), 2.0)
+    figure = plots.signed_maps({"up": up, "down": -up / 2, "none": up * 0})
+    shown = [axes.get_images()[0] for axes in figure.axes[:3]]
+    assert [image.get_clim() for image in shown] == [(-2, 2)] * 3
+    above, below, zero = (image.cmap(image.norm(image.get_array()[0, 0])) for image in shown)
+    assert min(zero[:3]) > 0.95
+    assert above[2] > above[1]  # violet: more blue than green
+    assert below[0] > below[2]  # orange: more red than blue
 
 
 @pytest.mark.parametrize(("largest", "limit"), [(0.0, 0.01), (0.03, 0.05), (0.05, 0.05), (0.051, 0.1), (0.7, 1.0), (1.4, 2.0)])
@@ -202,6 +254,113 @@ def test_names_at_the_ends_of_lines_do_not_overlap(log):
     heights = [names[f"line {i}"].y0 for i in range(5)]
     assert heights == sorted(heights)  # in the order of the lines' ends
     assert names["far"].y0 < heights[0]
+
+
+def test_pyramids_are_magnified_alike():
+    strong = [torch.full((1, 3, 4, 4), 0.5), torch.full((1, 3, 2, 2), 0.25)]
+    weak = [torch.full((1, 3, 4, 4), 0.1), torch.full((1, 3, 2, 2), 0.25)]
+    figure = plots.pyramids({"strong": strong, "weak": weak})
+    first, rest, second, _ = (int(image.get_array()[0, 0, 0]) for image in figure.axes[0].get_images())
+    assert (first, second) == (255, round(1.2 * 127.5))  # both times 2
+    assert rest == round(1.25 * 127.5)  # what remains is not magnified
+    assert {"band 0, × 2", "rest", "strong", "weak"} <= set(texts(figure))
+    with pytest.raises(ValueError, match="one depth"):
+        plots.pyramids({"strong": strong, "weak": weak[:1]})
+
+
+def test_histories_draw_every_step_and_a_running_mean():
+    rows = [{"step": i, "mse": 10.0 ** (i % 2), "loss": float(i % 2)} for i in range(40)] + [{"step": 40, "frechet": 2.0}]
+    figure = plots.histories({"with": rows, "without": rows[:20]}, {"mse": "MSE", "loss": "the loss", "frechet": "distance"}, log=["mse"], smooth=0.1)
+    mse, loss, frechet = figure.axes
+    assert [ax.get_title() for ax in figure.axes] == ["MSE", "the loss", "distance"]
+    pale, full, *_ = loss.get_lines()
+    np.testing.assert_allclose(pale.get_ydata(), [i % 2 for i in range(40)])
+    np.testing.assert_allclose(full.get_xydata()[0], [3, 0.5])  # the mean of four steps stands at the last of them
+    np.testing.assert_allclose(full.get_ydata(), 0.5)
+    np.testing.assert_allclose(mse.get_lines()[1].get_ydata(), 10**0.5)  # the mean of logarithms where the axis is logarithmic
+    assert mse.get_yscale() == "log"
+    assert len(frechet.get_lines()) == 1  # one value, of one run
+    colours = {text.get_text(): handle.get_color() for handle, text in zip(figure.legends[0].get_lines(), figure.legends[0].get_texts(), strict=True)}
+    assert colours == {"with": plots.BLUE, "without": plots.VERMILION}
+    with pytest.raises(ValueError, match="no curve"):
+        plots.histories({"with": rows}, ["mes"])
+
+
+def test_spectra_show_the_frequency_of_a_wave():
+    t = torch.arange(32)
+    fine, coarse = (torch.cos(2 * torch.pi * k / 32 * t).expand(1, 3, 32, 32) for k in (8, 2))
+    figure = plots.spectra({"fine": fine, "coarse": coarse, "both": fine + coarse}, window=False)
+    peaks = {
+        line.get_label(): line.get_xdata()[line.get_ydata().argmax()] for line in figure.axes[0].get_lines() if line.get_label() in ("fine", "coarse")
+    }
+    assert peaks == {"fine": 8 / 32, "coarse": 2 / 32}
+    assert {"1/4", "1/16"} <= set(texts(figure))
+    relative = plots.spectra({"one": fine + coarse, "half": (fine + coarse) / 2}, window=False, relative_to="one")
+    (half,) = [line for line in relative.axes[0].get_lines() if line.get_label() == "half"]
+    assert half.get_ydata()[7] == pytest.approx(1 / 4)
+    assert "one = 1" in relative.axes[0].get_ylabel()
+
+
+def test_band_profile_puts_the_rest_last_and_cuts_off_rounding_errors():
+    figure = plots.band_profile({"deep": [0.4, 0.2, 0.1, 1e-9], "shallow": torch.tensor([[0.2, 0.1], [0.4, 0.3]])})
+    deep, shallow = figure.axes[0].get_lines()
+    np.testing.assert_allclose(deep.get_ydata(), [0.4, 0.2, 0.1, 1e-9])
+    np.testing.assert_allclose(shallow.get_xydata(), [[0, 0.3], [3, 0.2]])  # means over images
+    assert figure.axes[0].get_ylim()[0] == pytest.approx(4e-4)
+    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["finest", "band 1", "band 2", "rest"]
+
+
+def test_matrix_writes_its_numbers():
+    figure = plots.matrix([[1.0, 20.0], [0.5, float("inf")]], ["a", "b"], ["c", "d"], "error", log=True)
+    assert {text.get_text() for text in figure.axes[0].texts} == {"1", "20", "0.5"}
+    contrast = {text.get_text(): text.get_color() for text in figure.axes[0].texts}
+    assert contrast == {"1": "white", "20": "black", "0.5": "white"}  # on dark blue and on yellow
+    with pytest.raises(ValueError, match="do not fit"):
+        plots.matrix([[1.0]], ["a"], ["c", "d"], "error")
+
+
+def test_pareto_front_keeps_what_nothing_beats():
+    points = [(3, 1), (1, 3), (2, 2), (2, 2), (3, 2), (1, 4), (float("nan"), 0), (0, float("inf"))]
+    assert plots.pareto_front(points) == [1, 2, 0]
+    assert plots.pareto_front([(1, 1), (2, 2)]) == [0]
+    assert plots.pareto_front([]) == []
+
+
+def test_pareto_front_by_its_definition():
+    points = np.random.default_rng(0).integers(0, 6, (60, 2))
+    front = plots.pareto_front(points)
+    beaten = [any((q <= p).all() and (q < p).any() for q in points) for p in points]
+    assert {tuple(points[i]) for i in front} == {tuple(p) for p, lost in zip(points, beaten, strict=True) if not lost}
+    assert all(points[i][0] < points[j][0] and points[i][1] > points[j][1] for i, j in pairwise(front))
+
+
+def test_pareto_draws_the_frontier_and_names_the_points():
+    series = {"sweep": [(1.0, 0.04, "p = 0.1"), (1.5, 0.01, "p = 1"), (1.6, 0.02, "p = 2")], "PTI": (1.2, 0.03), "many": ([2.0, 4.0], [0.1, 0.1])}
+    figure = plots.pareto(series, limits=(1.15, None))
+    axes = figure.axes[0]
+    assert {text.get_text() for text in axes.texts} == {"p = 0.1", "p = 1", "p = 2", "PTI", "many"}
+    (frontier,) = [line for line in axes.get_lines() if line.get_linestyle() == "--"]
+    corners = frontier.get_xydata()[1:-1]
+    np.testing.assert_allclose(corners, [(1.0, 0.04), (1.2, 0.04), (1.2, 0.03), (1.5, 0.03), (1.5, 0.01)])
+    whisker = axes.containers[0][2][0].get_segments()[0]
+    np.testing.assert_allclose(whisker[:, 0], [3 - 2**0.5, 3 + 2**0.5])  # the standard deviation of 2 and 4
+    assert any(line.get_linestyle() == ":" and line.get_xdata()[0] == 1.15 for line in axes.get_lines())
+    assert "3 of them on the dashed frontier" in figure.alt_text
+    assert "sweep, p = 1 (1.5, 0.01); sweep, p = 2 (1.6, 0.02); PTI (1.2, 0.03); many (3, 0.1)." in figure.alt_text
+    with pytest.raises(ValueError, match="no point"):
+        plots.pareto({})
+
+
+def test_names_of_points_keep_off_each_other_and_off_the_points():
+    series = {f"method {i}": (1 + 0.03 * (i % 3), 0.01 + 0.0002 * i) for i in range(6)}
+    figure = plots.pareto(series, log="")
+    figure.canvas.draw()
+    axes = figure.axes[0]
+    boxes = [text.get_window_extent() for text in axes.texts]
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+    points = axes.transData.transform(list(series.values()))
+    assert not any(box.contains(*point) for box in boxes for point in points)
+    assert all(figure.bbox.contains(*corner) for box in boxes for corner in (box.min, box.max))
 
 
 def test_bars_are_means_with_every_value_and_its_spread():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from os import PathLike
 from typing import Any, cast
 
@@ -15,13 +16,17 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
+from matplotlib.colors import LogNorm, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullLocator
+from matplotlib.transforms import Bbox
 from PIL import Image
 from torch import Tensor
 
 from .files import atomic_path
 from .images import to_pil
+from .spectra import radial_spectrum
 
 BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"
 PALETTE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK)  # Okabe-Ito: told apart by colour-blind readers too
@@ -101,6 +106,34 @@ def filmstrip(frames: Pictures, labels: Sequence[Any] | None = None, suptitle: s
     titles = None if labels is None else [str(label) for label in labels]
     figure = show_images(frames, titles, min(len(_cells(frames)), 8), suptitle=suptitle)
     return describe(figure, f"{_start(suptitle)}A strip of {_count(len(_cells(frames)), 'frame')}{_listed(titles)}.")
+
+
+def filmstrips(
+    strips: Mapping[str, Pictures], labels: Sequence[Any] | None = None, notes: Mapping[str, Sequence[str]] | None = None, suptitle: str | None = None
+) -> Figure:
+    """Several changes side by side in time: one row a strip, frames left to right, the same label above each column.
+
+    Args:
+        strips: name of the row -> its frames, as many in each row (the same code in a generator that is tuned; walks of several generators).
+        labels: of the columns, such as steps or interpolation weights.
+        notes: name of the row -> a short text above each of its frames, such as its error; rows may be left out.
+
+    Raises:
+        ValueError: no strip, strips of different lengths, or labels or notes that do not fit.
+    """
+    rows = {name: _cells(frames) for name, frames in strips.items()}
+    count = len(next(iter(rows.values()), []))
+    if not count or any(len(frames) != count for frames in rows.values()):
+        raise ValueError(f"strips need frames, and as many in each, not {[len(frames) for frames in rows.values()]}")
+    if any(len(texts) != count for texts in [*([] if labels is None else [labels]), *(notes or {}).values()]) or not set(notes or {}) <= set(rows):
+        raise ValueError(f"strips of {count} frames need as many labels and notes, for the rows {list(rows)}")
+    named = None if notes is None else [list(notes.get(name, [""] * count)) for name in rows]
+    columns = None if labels is None else [str(label) for label in labels]
+    figure = _sheet(list(rows.values()), named, list(rows), columns, suptitle=suptitle)
+    return describe(
+        figure,
+        f"{_start(suptitle)}{_count(len(rows), 'strip')} of {_count(count, 'image')}{_listed(columns)}, one below the other: {', '.join(rows)}.",
+    )
 
 
 def image_grid(
@@ -190,6 +223,57 @@ def error_map(image: Tensor, target: Tensor, limit: float | None = None, title: 
     )
 
 
+def error_maps(targets: Tensor, results: Mapping[str, Tensor], limit: float | None = None, labels: Sequence[str] | None = None) -> Figure:
+    """Where several reconstructions differ from their targets, all on one scale: one row a photo, the photo first, one column a result.
+
+    Args:
+        targets: ``[N, 3, H, W]`` in [-1, 1].
+        results: name -> ``[N, 3, H, W]``.
+        limit: difference (0 to 2, mean over the channels) of the brightest colour; by default a round number that few pixels exceed.
+        labels: name of each photo.
+    """
+    differences = {name: _difference(images, targets) for name, images in results.items()}
+    everything = np.concatenate(list(differences.values()))
+    limit = limit or _round_limit(everything)
+    figure, axes = _panels(len(targets), len(results) + 1, below=0.22)
+    for i, row in enumerate(axes):
+        _picture(row[0], _pixels(targets[i]), "photo" if i == 0 else "", "" if labels is None else labels[i])
+        for ax, (name, images) in zip(row[1:], results.items(), strict=True):
+            last = _picture(ax, differences[name][i], name if i == 0 else "", _mse_label(images[i], targets[i]), limit)
+    _error_bar(figure, axes[:, 1:], last, everything, limit)
+    means = ", ".join(f"{name} (mean {difference.mean():.2g})" for name, difference in differences.items())
+    return describe(
+        figure, f"{_count(len(targets), 'photo')}{_listed(labels)} and beside each its maps of differences, brighter where larger: {means}."
+    )
+
+
+def signed_maps(maps: Mapping[str, Tensor], limit: float | None = None, label: str = "", below: Sequence[str] | None = None) -> Figure:
+    """Maps with a sign (a gradient by the pixels, a change): orange below zero, violet above it, white at zero, all on one scale.
+
+    Args:
+        maps: name -> ``[1, C, H, W]``; the mean over the channels is shown.
+        limit: magnitude of the strongest colours; by default one that few pixels exceed.
+        label: of the scale.
+        below: a text under each map.
+    """
+    shown = {name: values.detach().mean(dim=1)[0].cpu().numpy() for name, values in maps.items()}
+    limit = limit or max(float(np.quantile(np.abs(np.stack(list(shown.values()))), 0.995)), 1e-12)
+    figure, axes = _panels(1, len(maps), below=0.0 if below is None else 0.22)
+    for i, (ax, (name, values)) in enumerate(zip(axes[0], shown.items(), strict=True)):
+        last = ax.imshow(values, interpolation="nearest", cmap="PuOr", vmin=-limit, vmax=limit)
+        ax.set_title(name)
+        ax.set_xlabel("" if below is None else below[i], fontsize=9)
+        ax.set(xticks=[], yticks=[])
+        ax.grid(False)
+        ax.spines[:].set_color("#b0b0b0")
+    bar = figure.colorbar(last, ax=axes, extend="both", shrink=0.9, aspect=14, pad=0.03)
+    bar.set_label(label, fontsize=9)
+    bar.ax.tick_params(labelsize=8)
+    cast(Any, bar.outline).set_visible(False)
+    sizes = ", ".join(f"{name} (mean magnitude {np.abs(values).mean():.2g})" for name, values in shown.items())
+    return describe(figure, f"{_count(len(maps), 'map')} in orange, white and violet, stronger colours where the magnitude is larger: {sizes}.")
+
+
 def pyramid(bands: Sequence[Tensor], gain: float | None = None) -> Figure:
     """The bands of a Laplacian pyramid of one image (each ``[1, 3, h, w]``, finest first), all shown at the same size.
 
@@ -209,6 +293,27 @@ def pyramid(bands: Sequence[Tensor], gain: float | None = None) -> Figure:
     figure = show_images([picture.clamp(-1, 1) for picture in shown], titles, len(shown))
     sizes = ", ".join(f"{band.shape[-1]}" for band in bands)
     return describe(figure, f"{len(bands) - 1} grey images of edges, from fine to coarse, and a small blurred image; {sizes} pixels wide.")
+
+
+def pyramids(rows: Mapping[str, Sequence[Tensor]], suptitle: str | None = None) -> Figure:
+    """Several pyramids below each other, each band magnified alike in all rows, so that rows can be compared: missing or added detail shows.
+
+    Args:
+        rows: name -> bands ``[1, 3, h, w]``, finest first, of images of one size.
+
+    Raises:
+        ValueError: no pyramid, or pyramids of different depths.
+    """
+    depths = {len(bands) for bands in rows.values()}
+    if len(depths) != 1:
+        raise ValueError(f"pyramids are compared when they have one depth, not {sorted(depths)}")
+    columns = list(zip(*rows.values(), strict=True))
+    factors = [1 / max(max(band.abs().quantile(0.995).item() for band in column), 1e-6) for column in columns[:-1]] + [1.0]
+    cells = [[(band * factor).clamp(-1, 1) for band, factor in zip(bands, factors, strict=True)] for bands in rows.values()]
+    titles = [f"band {i}, × {factor:.2g}" for i, factor in enumerate(factors[:-1])] + ["rest"]
+    figure = image_grid(cells, list(rows), titles, suptitle=suptitle)
+    what = "Grey images of edges from fine to coarse, and a small blurred image last"
+    return describe(figure, f"{_start(suptitle)}{what}, in {_count(len(rows), 'row')}: {', '.join(rows)}.")
 
 
 # --- graphs -----------------------------------------------------------------------------------------------------------------------------------
@@ -256,6 +361,251 @@ def curves(
     told = "; ".join(f"{name} from {ys[0]:.3g} to {ys[-1]:.3g}" for name, (_, ys) in lines.items())
     scale = " on a logarithmic scale" if "y" in log else ""
     return describe(figure, f"{_start(title)}{_count(len(lines), 'curve')} of {ylabel or ', '.join(keys)} over {xlabel or x}{scale}: {told}.")
+
+
+def histories(
+    runs: Mapping[str, Rows], keys: Mapping[str, str] | Sequence[str], log: Sequence[str] = (), x: str = "step", smooth: float = 0.05
+) -> Figure:
+    """The histories of several runs: one panel a key, one colour a run; pale every step, full the running mean.
+
+    Args:
+        runs: name -> rows of its history. A run is missing from the panels of keys that it does not hold.
+        keys: the keys to draw, or a dict key -> title of its panel.
+        log: the keys whose axis is logarithmic.
+        smooth: width of the running mean, as a share of the run; 0 for none.
+
+    Raises:
+        ValueError: no run holds any of the keys.
+    """
+    titles = dict(keys) if isinstance(keys, Mapping) else {key: key for key in keys}
+    lines = {key: {name: line for name, rows in runs.items() if (line := _line(rows, x, key))[1].size} for key in titles}
+    if not any(lines.values()):
+        raise ValueError("there is no curve to draw: no row holds the wanted keys")
+    columns = min(len(titles), 3)
+    height = -(-len(titles) // columns)
+    figure, axes = plt.subplots(height, columns, figsize=(WIDTH, 2.3 * height + 0.3), squeeze=False, layout="constrained")
+    colors = dict(zip(runs, _cycle(len(runs)), strict=True))
+    for ax, (key, title) in zip(axes.flat, titles.items(), strict=False):
+        for name, (xs, ys) in lines[key].items():
+            width = min(max(round(smooth * len(ys)), 1), len(ys))
+            if width > 1:
+                ax.plot(xs, ys, color=colors[name], alpha=0.25, linewidth=0.8)
+            means = np.exp(_running_mean(np.log(ys), width)) if key in log else _running_mean(ys, width)
+            ax.plot(xs[width - 1 :], means, color=colors[name], label=name)
+        ax.set_title(title, fontsize=9)
+        ax.set_yscale("log" if key in log else "linear")
+        ax.tick_params(labelsize=8)
+        ax.set_xlabel(x, fontsize=9)
+    for ax in axes.flat[len(titles) :]:
+        ax.set_axis_off()
+    if len(runs) > 1:
+        handles = [Line2D([], [], color=color, label=name) for name, color in colors.items()]
+        figure.legend(handles=handles, loc="outside upper center", ncols=min(len(runs), 4), fontsize=9)
+    told = "; ".join(
+        f"{titles[key]}: " + ", ".join(f"{name} from {ys[0]:.3g} to {ys[-1]:.3g}" for name, (_, ys) in drawn.items())
+        for key, drawn in lines.items()
+        if drawn
+    )
+    return describe(figure, f"{_count(len(titles), 'panel')} of curves over {x}. {told}.")
+
+
+def spectra(
+    images: Mapping[str, Tensor],
+    ylabel: str = "power",
+    window: bool = True,
+    relative_to: str | None = None,
+    floor: float = 1e-7,
+    title: str | None = None,
+) -> Figure:
+    """Power over spatial frequency, both logarithmic, one line a name; dotted where the octaves meet, about where pyramid bands do.
+
+    Args:
+        images: name -> ``[N, C, H, W]`` images, errors or gradients, whose mean spectrum is drawn (:func:`ganinv.spectra.radial_spectrum`).
+        window: fade out the borders; leave it off for gradients and white errors.
+        relative_to: divide all by the spectrum of this one, which becomes a grey line at 1.
+        floor: what lies further below the largest power is cut off.
+    """
+    lines: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    for name, pictures in images.items():
+        frequencies, power = radial_spectrum(pictures.detach(), window)
+        lines[name] = frequencies.cpu().numpy(), power.mean(dim=0).cpu().numpy()
+    if relative_to is not None:
+        base = lines[relative_to][1]
+        lines = {name: (xs, ys / base) for name, (xs, ys) in lines.items() if name != relative_to}
+        ylabel = f"{ylabel}, {relative_to} = 1"
+    figure, ax = plt.subplots(figsize=(WIDTH, 3.2), layout="constrained")
+    for (name, (xs, ys)), dashes in zip(lines.items(), _dashes(len(lines)), strict=True):
+        ax.plot(xs, ys, linestyle=dashes, label=name)
+    ax.set_xscale("log", base=2)
+    ax.set_yscale("log")
+    ax.margins(x=0.01)
+    _raise_floor(ax, [ys for _, ys in lines.values()], floor)
+    _label_ends(ax)
+    for edge in (1 / 4, 1 / 8, 1 / 16, 1 / 32):
+        ax.axvline(edge, color="#8a8a8a", linestyle=":", linewidth=0.8, zorder=0)
+    if relative_to is not None:
+        ax.axhline(1, color="#8a8a8a", linewidth=1, zorder=0)
+    ax.xaxis.set_major_formatter(lambda f, _: f"1/{1 / f:.0f}")
+    ax.set(xlabel="cycles per pixel", ylabel=ylabel, title=title or "")
+    told = "; ".join(f"{name} from {ys[0]:.2g} at the lowest to {ys[-1]:.2g} at the highest frequency" for name, (_, ys) in lines.items())
+    return describe(figure, f"{_start(title)}{_count(len(lines), 'curve')} of {ylabel} over spatial frequency, on logarithmic scales: {told}.")
+
+
+def band_profile(
+    errors: Mapping[str, Sequence[float] | Tensor], ylabel: str = "mean |difference| of the band", log: bool = True, title: str | None = None
+) -> Figure:
+    """An error (or an energy) by the bands of a pyramid, from fine to coarse, one line a name.
+
+    Args:
+        errors: name -> ``[bands]``, or ``[N, bands]`` for several images, whose mean is drawn (see
+            :func:`ganinv.losses.laplacian_pyramid.band_errors`). Values of different depths may stand side by side: the last is always the rest.
+        log: a logarithmic scale, of three decades at most; what is smaller leaves the figure.
+    """
+    lines = {name: np.atleast_2d(np.asarray(values, dtype=float)).mean(axis=0) for name, values in errors.items()}
+    deepest = max(len(values) for values in lines.values())
+    figure, ax = plt.subplots(figsize=(WIDTH, 3.2), layout="constrained")
+    for (name, values), marker, dashes in zip(lines.items(), _markers(len(lines)), _dashes(len(lines)), strict=True):
+        ax.plot(_band_places(len(values), deepest), values, marker=marker, markersize=6, linestyle=dashes, label=name)
+    names = ["finest", *(f"band {i}" for i in range(1, deepest - 1)), "rest"] if deepest > 1 else ["image"]
+    ax.set_xticks(range(deepest), names)
+    ax.set_yscale("log" if log else "linear")
+    if log:
+        _raise_floor(ax, list(lines.values()), 1e-3)
+        _plain_numbers(ax.yaxis)
+    ax.set(ylabel=ylabel, title=title or "")
+    ax.margins(x=0.03)
+    _label_ends(ax)
+    told = "; ".join(f"{name} {', '.join(f'{value:.2g}' for value in values)}" for name, values in lines.items())
+    return describe(figure, f"{_start(title)}{_count(len(lines), 'line')} of {ylabel} from the finest band to the rest: {told}.")
+
+
+def matrix(
+    values: Tensor | Sequence[Sequence[float]], rows: Sequence[str], columns: Sequence[str], label: str, log: bool = False, digits: int = 2
+) -> Figure:
+    """A table of numbers as coloured cells with the numbers in them; cells that are not finite stay white.
+
+    Raises:
+        ValueError: labels that do not fit.
+    """
+    table = np.asarray(values, dtype=float)
+    if table.shape != (len(rows), len(columns)):
+        raise ValueError(f"{len(rows)} rows and {len(columns)} columns do not fit a table of shape {table.shape}")
+    figure, ax = plt.subplots(figsize=(min(WIDTH, 2.4 + 1.05 * len(columns)), 0.9 + 0.42 * len(rows)), layout="constrained")
+    seen = table[np.isfinite(table) & (table > 0)] if log else table[np.isfinite(table)]
+    scale: dict[str, Any] = {"norm": LogNorm(max(seen.min(), seen.max() * 1e-4), seen.max() * (1 + 1e-9), clip=True)} if log and seen.size else {}
+    shown = ax.imshow(np.ma.masked_invalid(table), aspect="auto", **scale)
+    for (i, j), value in np.ndenumerate(table):
+        if np.isfinite(value):
+            light = np.dot([0.2126, 0.7152, 0.0722], shown.cmap(shown.norm(value))[:3]) > 0.45
+            ax.text(j, i, f"{value:.{digits}g}", ha="center", va="center", fontsize=9, color="black" if light else "white")
+    ax.set_xticks(range(len(columns)), columns, fontsize=9)
+    ax.set_yticks(range(len(rows)), rows, fontsize=9)
+    ax.grid(False)
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    bar = figure.colorbar(shown, ax=ax, aspect=14, pad=0.02)
+    bar.set_label(label, fontsize=9)
+    bar.ax.tick_params(labelsize=8)
+    cast(Any, bar.outline).set_visible(False)
+    told = "; ".join(f"{name} {', '.join(f'{value:.{digits}g}' for value in row)}" for name, row in zip(rows, table, strict=True))
+    return describe(figure, f"A table of {label}, columns{_listed(columns) or ' as labelled'}: {told}.")
+
+
+Point = tuple[Any, ...]
+
+
+def pareto_front(points: Sequence[Sequence[float]] | np.ndarray) -> list[int]:
+    """Indices of the points ``[N, 2]`` that no other beats, both coordinates being the better the smaller, from left to right.
+
+    A point is beaten by one that is nowhere worse and somewhere better; of equal points the first stays. Points that are not finite are left out.
+    """
+    values = np.asarray(points, dtype=float).reshape(-1, 2)
+    best, front = math.inf, []
+    for i in np.lexsort((values[:, 1], values[:, 0])):
+        if np.isfinite(values[i]).all() and values[i, 1] < best:
+            front.append(int(i))
+            best = values[i, 1]
+    return front
+
+
+def pareto(
+    series: Mapping[str, Point | Sequence[Point]],
+    xlabel: str = "Fréchet ratio",
+    ylabel: str = "MSE",
+    log: str = "y",
+    limits: tuple[float | None, float | None] = (None, None),
+    title: str | None = None,
+) -> Figure:
+    """What an error costs: labelled points, both axes the better the smaller, and the frontier of those that no other beats.
+
+    Args:
+        series: name -> a tuple ``(x, y)``, a point labelled with the name; or a list of ``(x, y)`` or ``(x, y, label)``, which share a colour and a
+            marker, are joined in their order, and are named in a legend. x and y are numbers, or several measurements of one (images, seeds),
+            drawn at their mean with the standard deviation as whiskers.
+        log: axes with logarithmic scales: ``""``, ``"x"``, ``"y"`` or ``"xy"``.
+        limits: targets for x and y, drawn as dotted lines.
+
+    Raises:
+        ValueError: there is no point.
+    """
+    drawn = {name: _points(points, name) for name, points in series.items()}
+    flat = [(x.mean(), y.mean()) for points in drawn.values() for x, y, _ in points]
+    if not flat:
+        raise ValueError("there is no point to draw")
+    figure, ax = plt.subplots(figsize=(WIDTH, 4.0), layout="constrained")
+    named, shown = [], []
+    for (name, points), color, marker in zip(drawn.items(), _cycle(len(drawn)), _markers(len(drawn)), strict=True):
+        middles = np.array([(x.mean(), y.mean()) for x, y, _ in points])
+        joined = len(points) > 1
+        ax.plot(*middles.T, marker=marker, color=color, markersize=7, linewidth=1 if joined else 0, alpha=0.9, label=name, zorder=3)
+        for x, y, label in points:
+            spread = [group.std(ddof=1) if group.size > 1 else 0.0 for group in (x, y)]
+            if any(spread):
+                ax.errorbar(x.mean(), y.mean(), xerr=spread[0] or None, yerr=spread[1] or None, color=_ink(color), linewidth=0.8, capsize=3, zorder=2)
+            if label:
+                named.append((label, (x.mean(), y.mean()), color))
+        if joined:
+            shown.append(
+                ax.get_lines()[-1]
+                if not any(x.size > 1 or y.size > 1 for x, y, _ in points)
+                else Line2D([], [], color=color, marker=marker, label=name)
+            )
+    ax.set_xscale("log" if "x" in log else "linear")
+    ax.set_yscale("log" if "y" in log else "linear")
+    for letter in log:
+        _plain_numbers(getattr(ax, f"{letter}axis"))
+    ax.margins(0.12)
+    front = pareto_front(flat)
+    left, bottom = (flat[front[0]][0], flat[front[-1]][1])
+    ax.autoscale_view()
+    (x0, x1), (y0, y1) = ax.get_xlim(), ax.get_ylim()
+    corners = [flat[i] for i in front]
+    steps = [
+        (left, y1),
+        *(corner for a, b in zip(corners, [*corners[1:], None], strict=True) for corner in ((a, (b[0], a[1])) if b else (a,))),
+        (x1, bottom),
+    ]
+    ax.plot(*np.array(steps).T, color="#6e6e6e", linestyle="--", linewidth=1, zorder=1)
+    for target, line in zip(limits, (ax.axvline, ax.axhline), strict=True):
+        if target is not None:
+            line(target, color="#6e6e6e", linestyle=":", linewidth=1, zorder=0)
+    ax.set(xlabel=f"{xlabel} (smaller is better)", ylabel=f"{ylabel} (smaller is better)", title=title or "")
+    ax.set(
+        xlim=(min(x0, limits[0] or x0), max(x1, (limits[0] or x1))),
+        ylim=(min(y0, limits[1] or y0), max(y1, (limits[1] or y1))),
+    )
+    if shown:
+        ax.legend(handles=shown, fontsize=9)
+    _place_names(figure, ax, named)
+    told = "; ".join(
+        f"{name}{f', {label}' if label and label != name else ''} ({x.mean():.3g}, {y.mean():.3g})"
+        for name, points in drawn.items()
+        for x, y, label in points
+    )
+    return describe(
+        figure,
+        f"{_start(title)}{_count(len(flat), 'point')} of {ylabel} over {xlabel}, {len(front)} of them on the dashed frontier. As (x, y): {told}.",
+    )
 
 
 def bars_with_spread(groups: Mapping[str, Sequence[float] | Tensor], ylabel: str, log: bool = False, title: str | None = None) -> Figure:
@@ -448,7 +798,7 @@ def _label_ends(ax: Axes) -> None:
     to_axes = ax.transScale + ax.transLimits
     ax.autoscale_view()
     lines = ax.get_lines()
-    wanted = np.array([to_axes.transform(np.asarray(line.get_xydata())[-1])[1] for line in lines])
+    wanted = np.clip([to_axes.transform(np.asarray(line.get_xydata())[-1])[1] for line in lines], 0, 1)
     order, height = np.argsort(wanted), 0.075
     placed = wanted[order]
     for i in range(1, len(placed)):
@@ -457,6 +807,78 @@ def _label_ends(ax: Axes) -> None:
         placed[i] = min(placed[i], 1 - height * (len(placed) - 1 - i), placed[i + 1] - height if i + 1 < len(placed) else 1)
     for i, y in zip(order, placed, strict=True):
         ax.text(1.015, y, str(lines[i].get_label()), transform=ax.transAxes, color=_ink(lines[i].get_color()), va="center")
+
+
+def _running_mean(values: np.ndarray, width: int) -> np.ndarray:
+    return np.convolve(values, np.full(width, 1 / width), mode="valid")
+
+
+def _band_places(bands: int, deepest: int) -> list[int]:
+    """Where the bands of a pyramid stand on an axis of ``deepest`` bands: the last is the rest, whatever the depth."""
+    return [*range(bands - 1), deepest - 1]
+
+
+def _dashes(n: int) -> list[Any]:
+    patterns = ["-", "--", "-.", ":", (0, (6, 1.5, 1, 1.5, 1, 1.5)), (0, (3, 3)), (0, (1, 3))]  # no two solid: lines that coincide show both
+    return [patterns[i % len(patterns)] for i in range(n)]
+
+
+def _raise_floor(ax: Axes, lines: Sequence[np.ndarray], floor: float) -> None:
+    """Cut off what lies below ``floor`` times the largest value: rounding errors must not stretch a logarithmic axis."""
+    largest = max(values.max() for values in lines)
+    if min(values.min() for values in lines) < floor * largest:
+        ax.set_ylim(bottom=floor * largest)
+
+
+def _plain_numbers(axis: Any) -> None:
+    """Ticks of a logarithmic axis at 1, 2 and 5 times powers of ten, written out."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(lambda value, _: f"{value:g}")
+
+
+def _markers(n: int) -> list[str]:
+    return ["osD^vPX"[i % 7] for i in range(n)]
+
+
+def _points(points: Point | Sequence[Point], name: str) -> list[tuple[np.ndarray, np.ndarray, str]]:
+    """A point (a tuple) or points (a list of them) of :func:`pareto` as ``(x values, y values, label)``; a single one has its series' name."""
+    rows = [(*points, name)] if isinstance(points, tuple) else points
+    return [(np.ravel(np.asarray(x, float)), np.ravel(np.asarray(y, float)), str(label[0]) if label else "") for x, y, *label in rows]
+
+
+def _place_names(figure: Figure, ax: Axes, named: Sequence[tuple[str, tuple[float, float], str]]) -> None:
+    """Write each name beside its point, on the side where it covers least: points, names written before, the border."""
+    figure.canvas.draw()  # the layout is settled now
+    renderer = cast(Any, figure.canvas).get_renderer()
+    inside = ax.get_window_extent(renderer)
+    size = 5 * figure.dpi / 72
+    lines = [line for line in ax.get_lines() if line.get_marker() not in ("", "None", None)]
+    places = [xy for line in lines for xy in ax.transData.transform(np.asarray(line.get_xydata()))]
+    taken = [Bbox.from_bounds(x - size, y - size, 2 * size, 2 * size) for x, y in places]
+    for line in ax.get_lines():  # and the lines themselves, in short pieces
+        path: np.ndarray = np.asarray(line.get_transform().transform_path(line.get_path()).vertices, dtype=float)
+        for a, b in pairwise(path):
+            pieces = max(int(np.hypot(*(b - a)) / 4), 1)
+            taken += [Bbox([point - 2, point + 2]) for point in np.linspace(a, b, min(pieces, 500))]
+    legend = ax.get_legend()
+    if legend is not None:
+        taken.append(legend.get_window_extent(renderer))
+    sides = [(8, 0, "left", "center"), (-8, 0, "right", "center"), (0, 8, "center", "bottom"), (0, -8, "center", "top")]
+    sides += [(a * 7, b * 7, "left" if a > 0 else "right", "bottom" if b > 0 else "top") for a in (1, -1) for b in (1, -1)]
+    for name, xy, color in named:
+        text = ax.annotate(name, xy, xytext=(0, 0), textcoords="offset points", color=_ink(color), fontsize=9, zorder=5)
+        text.set_in_layout(False)
+        costs = []
+        for dx, dy, horizontal, vertical in sides:
+            text.set(position=(dx, dy), ha=horizontal, va=vertical)
+            box = text.get_window_extent(renderer)
+            covered = [Bbox.intersection(box, other) for other in taken]
+            outside = box.width * box.height - (lambda b: b.width * b.height if b else 0.0)(Bbox.intersection(box, inside))
+            costs.append(sum(b.width * b.height for b in covered if b) + 3 * outside)
+        dx, dy, horizontal, vertical = sides[int(np.argmin(costs))]
+        text.set(position=(dx, dy), ha=horizontal, va=vertical)
+        taken.append(text.get_window_extent(renderer))
 
 
 def _name(ax: Axes, name: str, x: float, y: float, color: str) -> None:
