@@ -74,6 +74,16 @@ def test_r1_from_shared_logits_is_the_same():
     torch.testing.assert_close(r1_from_logits(D(reals), reals), r1_penalty(D, x))
 
 
+@pytest.mark.parametrize("shape", [(5, 2), (3, 5, 2), (5, 3, 8, 8)])
+def test_r1_of_real_data_of_any_shape(shape):
+    """The mean over the logits of each one's squared gradient; of D(x) = sum a x^2 that is (2 a x)^2."""
+    x = torch.rand(shape, dtype=torch.float64, requires_grad=True)
+    dims = tuple(range(1, 4)) if len(shape) == 4 else -1
+    logits = (3 * x.square()).sum(dim=dims)
+    squares = (6 * x.detach().numpy()) ** 2
+    assert r1_from_logits(logits, x).item() == pytest.approx(squares.sum() / logits.numel())
+
+
 def test_r1_second_derivatives():
     """The gradient of the penalty by the weights of a smooth and of the real discriminator, against finite differences."""
     smooth = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Tanh(), nn.Flatten(), nn.Linear(8, 1)).double()

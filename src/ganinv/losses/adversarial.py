@@ -33,13 +33,13 @@ def discriminator_loss(logits_real: Tensor, logits_fake: Tensor) -> Tensor:
     return F.softplus(-logits_real).mean() + F.softplus(logits_fake).mean()
 
 
-def r1_from_logits(logits_real: Tensor, real_images: Tensor) -> Tensor:
-    r""":math:`R_1` when the logits ``[N, 1]`` are known: ``real_images`` ``[N, 3, R, R]`` must have required gradients before they were computed.
+def r1_from_logits(logits_real: Tensor, real: Tensor) -> Tensor:
+    r""":math:`R_1` when the logits are known, one for each real image; ``real`` must have required gradients before they were computed.
 
-    Sharing them saves the discriminator a pass over the real images.
+    Sharing them saves the discriminator a pass over the real images. Of ``real``, any shape will do, ``[N, 3, R, R]`` for images.
     """
-    (gradient,) = torch.autograd.grad(logits_real.sum(), real_images, create_graph=True)
-    return gradient.square().sum(dim=(1, 2, 3)).mean()
+    (gradient,) = torch.autograd.grad(logits_real.sum(), real, create_graph=True)
+    return gradient.square().sum() / logits_real.numel()
 
 
 def r1_penalty(D: nn.Module, real_images: Tensor) -> Tensor:

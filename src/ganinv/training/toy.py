@@ -116,14 +116,14 @@ def step(
     r1_gamma: float,
 ) -> dict[str, Tensor]:
     """One move of each player, for data [runs, N, 2] and codes [runs, N, z_dim]."""
-    runs, n, _ = real.shape
+    runs = len(real)
     fake = G(z)
 
     # The discriminator: up at the data, down at the fakes, and not too steep.
-    pixels = real.reshape(runs * n, 2, 1, 1).requires_grad_()  # images of 1 x 1
-    logits_real = D(pixels.view(runs, n, 2))
+    real = real.detach().requires_grad_()
+    logits_real = D(real)
     loss_D = discriminator_loss(logits_real, D(fake.detach()))
-    r1 = r1_from_logits(logits_real, pixels)
+    r1 = r1_from_logits(logits_real, real)
     opt_D.zero_grad()
     # A loss is a mean over the runs; times runs, each learns as if it were alone.
     (runs * (loss_D + r1_gamma / 2 * r1)).backward()
