@@ -26,6 +26,13 @@ def write(bundle, path, with_discriminator=True):
     return path
 
 
+def test_its_repr_is_a_line(make_bundle):
+    bundle = make_bundle()
+    assert repr(bundle) == "Bundle('tiny0', 32 x 32, G and D, 32 reference images, 8 held-out images)"
+    bundle.D = bundle.reference = bundle.heldout = None
+    assert repr(bundle) == "Bundle('tiny0', 32 x 32, G without D)"
+
+
 @pytest.mark.parametrize("suffix", [".safetensors", ".pkl", ".pt"])
 def test_a_checkpoint_becomes_a_bundle(tiny_bundle, tmp_path, suffix):
     gan = ganinv.load(write(tiny_bundle, tmp_path / f"my model{suffix}"))

@@ -55,6 +55,11 @@ class Bundle:
             if net is not None:
                 net.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # the layout in which CPU convolutions run fastest
 
+    def __repr__(self) -> str:
+        images = ", ".join(f"{len(x)} {name} images" for name, x in (("reference", self.reference), ("held-out", self.heldout)) if x is not None)
+        networks = "G and D" if self.D is not None else "G without D"
+        return f"Bundle({self.name!r}, {self.resolution} x {self.resolution}, {networks}{', ' if images else ''}{images})"
+
     @property
     def resolution(self) -> int:
         return self.G.img_resolution

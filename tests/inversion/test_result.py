@@ -30,6 +30,11 @@ def result(tiny_bundle, tiny_targets):
     )
 
 
+def test_its_repr_is_a_line(result):
+    assert repr(result) == "Inversion('by hand', 2 photos, 'tiny0', tuned generator, 3.0 s)"
+    assert "1 photo," in repr(result[0])
+
+
 @pytest.fixture
 def folder(result, tmp_path):
     return result.save(tmp_path / "deep" / "clone")

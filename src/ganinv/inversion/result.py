@@ -55,6 +55,10 @@ class Inversion:
     seconds: float = 0.0
     config: dict[str, Any] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        photos = f"{len(self)} photo{'s' if len(self) != 1 else ''}"
+        return f"Inversion({self.method!r}, {photos}, {self.gan.name!r}, {'tuned' if self.tuned else 'untouched'} generator, {self.seconds:.1f} s)"
+
     def __len__(self) -> int:
         return len(self.ws)
 
