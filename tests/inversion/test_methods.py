@@ -1,5 +1,6 @@
 """What every method has to do, whatever it does: the common interface, tested once over all of them."""
 
+import dataclasses
 import signal
 from collections import Counter
 
@@ -219,19 +220,27 @@ def test_another_run_ignores_the_file(finished, tiny_bundle, tiny_targets, short
     assert_same(result, finished(method)[0])
 
 
-def test_what_identifies_a_run(tiny_bundle, another_bundle, tiny_targets, short_configs, tmp_path):
-    def name(gan=tiny_bundle, target=tiny_targets, method="pti", config=short_configs["pti"]):
-        return Resume.for_run(tmp_path / "none.pt", gan, target, method, config).fingerprint
+def test_what_identifies_a_run(tiny_bundle, another_bundle, tiny_targets, short_configs, finished, tmp_path):
+    def name(gan=tiny_bundle, target=tiny_targets, method="pti", config=short_configs["pti"], start=None):
+        return Resume.for_run(tmp_path / "none.pt", gan, target, method, config, start).fingerprint
 
+    start, _ = finished("projection-w")
     others = [
         name(gan=another_bundle),
+        name(gan=dataclasses.replace(tiny_bundle, D=another_bundle.D)),
+        name(gan=dataclasses.replace(tiny_bundle, D=None)),
+        name(gan=dataclasses.replace(tiny_bundle, reference=tiny_bundle.reference.flip(0))),
+        name(gan=dataclasses.replace(tiny_bundle, reference=None)),
         name(target=tiny_targets + 1e-6),
         name(target=tiny_targets[:1]),
         name(method="near-perfect"),
         name(config=METHODS["pti"].config),
+        name(start=start),
+        name(start=dataclasses.replace(start, ws=start.ws + 1e-6)),
     ]
     assert name() == name()
-    assert len({name(), *others}) == 6
+    assert name(start=start) == name(start=start)
+    assert len({name(), *others}) == 1 + len(others)
 
 
 @every_method

@@ -20,6 +20,7 @@ from ..interrupt import Interrupt
 
 if TYPE_CHECKING:
     from ..zoo import Bundle
+    from .result import Inversion
 
 SAVE_SECONDS = 20.0
 
@@ -39,7 +40,7 @@ Callback = Callable[[Progress], None]
 
 @dataclass
 class Resume:
-    """Where an interrupted run keeps its state, and what identifies it (photo, model, method, configuration).
+    """Where an interrupted run keeps its state, and what identifies it (photo, model, method, configuration, start).
 
     A file left by a different run is ignored, and overwritten.
 
@@ -65,10 +66,12 @@ class Resume:
                 raise GanInvError(f"{self.path} is not the state of an interrupted run: delete it to start afresh.") from error
 
     @classmethod
-    def for_run(cls, path: Path, gan: Bundle, target: Tensor, method: str, config: Any) -> Resume:
-        """The resume file of one run, identified by the weights, the pixels, the method and its configuration."""
-        digest = hashlib.sha256(f"{gan.sha256} {method} {config!r} {list(target.shape)}".encode())
-        digest.update(target.contiguous().numpy().tobytes())
+    def for_run(cls, path: Path, gan: Bundle, target: Tensor, method: str, config: Any, start: Inversion | None = None) -> Resume:
+        """The resume file of one run, identified by all it depends on: the bundle, the pixels, the method, its configuration, and its start."""
+        digest = hashlib.sha256(f"{gan.sha256} {method} {config!r} {list(target.shape)} {start is None}".encode())
+        tensors = [target, *(gan.D.state_dict().values() if gan.D is not None else ()), gan.reference, start.ws if start is not None else None]
+        for tensor in tensors:
+            digest.update(b"none" if tensor is None else tensor.detach().contiguous().numpy().tobytes())
         return cls(path, digest.hexdigest())
 
     def save(self) -> None:
