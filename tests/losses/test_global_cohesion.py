@@ -48,6 +48,38 @@ def test_both_sides_from_the_formula(gan):
     assert all(p.grad is None for p in G.parameters())
 
 
+def test_both_gradients_from_the_formula_in_float64(gan):
+    """By the chain rule: the derivative of each softplus is a sigmoid, and the rest is the gradient of the logits."""
+    G, D = (net.double() for net in gan)
+    z, reals = torch.randn(4, 8, dtype=torch.float64), torch.rand(2, 3, 8, 8, dtype=torch.float64)
+    torch.manual_seed(1)
+    images = G(z, noise_mode="random").detach()
+    real, fake = D(reals), D(images)
+    r, f = real.detach().numpy(), fake.detach().numpy()
+
+    torch.manual_seed(1)
+    loss = global_cohesion_discriminator(G, D, z, reals)
+    assert loss.item() == pytest.approx(np.mean(np.log1p(np.exp(-r))) + np.mean(np.log1p(np.exp(f))), rel=1e-6)
+    slopes = [torch.tensor(-1 / (1 + np.exp(r)) / len(r)), torch.tensor(1 / (1 + np.exp(-f)) / len(f))]
+    expected = torch.autograd.grad([real, fake], list(D.parameters()), slopes)
+    for mine, reference in zip(torch.autograd.grad(loss, list(D.parameters())), expected, strict=True):
+        torch.testing.assert_close(mine, reference, rtol=1e-5, atol=1e-9)
+
+    torch.manual_seed(1)
+    loss = global_cohesion(G, D, z)
+    weight = G.synthesis.b8.conv0.weight
+    (gradient,) = torch.autograd.grad(loss, weight)
+    direction = 1e-5 * gradient / gradient.norm()
+    values = []
+    for sign in (1, -1):  # the slope along the gradient, from the formula alone
+        with torch.no_grad():
+            weight += sign * direction
+            torch.manual_seed(1)
+            values.append(np.mean(np.log1p(np.exp(-D(G(z, noise_mode="random")).numpy()))))
+            weight -= sign * direction
+    assert (values[0] - values[1]) / 2 == pytest.approx((gradient * direction).sum().item(), rel=1e-4)
+
+
 def test_reals_are_the_images_mirrored_or_not(images):
     reals = RealImages(images, seed=3)
     batch = reals.batch(10)

@@ -97,6 +97,18 @@ def test_reference_value_and_gradient(rng):
         assert tx.grad[0][index].item() == pytest.approx(slope, abs=1e-7)
 
 
+def test_gradient_is_the_transposed_pyramid_of_the_signs(rng):
+    """Band j is linear, B_j = L_j x, so the gradient is the sum of lambda_j L_j^T sign(B_j(x) - B_j(y)) / n_j, pixel by pixel."""
+    x, y = rng.uniform(-1, 1, (2, 6, 7))
+    weights = [1.0, 0.5, 3.0]
+    impulses = np.eye(x.size).reshape(x.size, *x.shape)
+    responses = [np.stack([band.ravel() for band in bands], axis=1) for bands in zip(*(reference_pyramid(i, 2) for i in impulses), strict=True)]
+    expected = sum(w * L.T @ np.sign(L @ (x - y).ravel()) / len(L) for w, L in zip(weights, responses, strict=True))
+    tx = torch.tensor(x[None, None], requires_grad=True)
+    laplacian_pyramid_loss(tx, torch.tensor(y[None, None]), 2, weights).backward()
+    np.testing.assert_allclose(tx.grad.numpy().ravel(), expected, atol=1e-14)
+
+
 @pytest.mark.parametrize("size", [(64, 64), (32, 48), (33, 64), (65, 63), (7, 5), (4, 4), (3, 3), (2, 2)])
 def test_opencv_agrees(rng, size):
     """Everywhere for even sizes. Where a size is odd, OpenCV repeats the last pixel of the enlarged image instead of reflecting."""
@@ -123,6 +135,56 @@ def test_a_checkerboard_touches_only_the_finest_band():
     errors = band_errors(checkerboard.expand(1, 3, -1, -1), torch.zeros(1, 3, 64, 64), levels=4)[0]
     assert errors[0].item() == pytest.approx(1.0, abs=1e-6)
     assert errors[1:].max() < 1e-6
+
+
+def checkerboard(size=64):
+    return ((torch.arange(size, dtype=torch.float64)[:, None] + torch.arange(size)) % 2 * 2 - 1).expand(1, 3, -1, -1)
+
+
+@pytest.mark.parametrize(
+    ("difference", "untouched"), [(torch.full((1, 3, 64, 64), 0.1, dtype=torch.float64), slice(0, 4)), (0.1 * checkerboard(), slice(1, 5))]
+)
+def test_weights_of_untouched_bands_do_not_matter(difference, untouched):
+    """A constant shift costs the weight of the residual alone, a checkerboard that of the finest band alone."""
+    x = torch.rand(1, 3, 64, 64, dtype=torch.float64)
+    weights = [1.0] * 5
+    for j in range(*untouched.indices(5)):
+        weights[j] = 1000.0
+    assert laplacian_pyramid_loss(x + difference, x, 4, weights).item() == pytest.approx(0.1, abs=1e-9)
+
+
+@pytest.mark.parametrize(("difference", "touched"), [(torch.ones(1, 3, 64, 64, dtype=torch.float64), 2), (checkerboard(), 0)])
+def test_a_touched_band_pushes_back_in_its_own_pattern(difference, touched):
+    """Descending the loss undoes a constant shift by a constant, and a checkerboard by a checkerboard; away from the borders, exactly."""
+    image = (0.1 * difference).requires_grad_()
+    laplacian_pyramid_loss(image, torch.zeros_like(image), 2, [float(j == touched) for j in range(3)]).backward()
+    inner = (..., slice(12, -12), slice(12, -12))
+    torch.testing.assert_close(image.grad[inner], difference[inner] / difference.numel(), rtol=1e-12, atol=0)
+
+
+def test_it_is_a_norm_of_the_difference():
+    torch.manual_seed(0)
+    x, y, z = torch.rand(3, 2, 3, 20, 24, dtype=torch.float64)
+    loss = laplacian_pyramid_loss(x, y, reduction="none")
+    torch.testing.assert_close(laplacian_pyramid_loss(y, x, reduction="none"), loss)
+    torch.testing.assert_close(laplacian_pyramid_loss(x + z, y + z, reduction="none"), loss)
+    torch.testing.assert_close(laplacian_pyramid_loss(-3 * x, -3 * y, reduction="none"), 3 * loss)
+    assert (loss <= laplacian_pyramid_loss(x, z, reduction="none") + laplacian_pyramid_loss(z, y, reduction="none")).all()
+    assert (laplacian_pyramid_loss(x, x, reduction="none") == 0).all()
+
+
+def test_without_levels_it_is_the_mean_absolute_error():
+    x, y = torch.rand(2, 1, 3, 9, 9)
+    assert laplacian_pyramid_loss(x, y, levels=0).item() == pytest.approx((x - y).abs().mean().item())
+
+
+@pytest.mark.parametrize("size", [(65, 33), (9, 17)])
+def test_mirrored_and_transposed_images_have_mirrored_and_transposed_bands(size):
+    """For sizes 2^k + 1 the kept pixels are symmetric."""
+    x = torch.rand(1, 3, *size, dtype=torch.float64)
+    for change in (lambda t: t.flip(2), lambda t: t.flip(3), lambda t: t.mT):
+        for band, other in zip(laplacian_pyramid(x, 3), laplacian_pyramid(change(x), 3), strict=True):
+            torch.testing.assert_close(other, change(band))
 
 
 def test_gradients_reach_every_level():
