@@ -8,6 +8,14 @@ from ganinv.zoo import Bundle
 TINY = dict(img_resolution=32, channel_base=256, channel_max=16)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache_of_this_run(tmp_path_factory):
+    """Nothing that a test keeps lands in the user's cache, and nothing found there decides a test."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GANINV_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 def smooth_images(n, seed, resolution=32):
     """Random images ``[n, 3, R, R]`` in [-1, 1] made of a few soft patches of colour."""
     random = torch.Generator().manual_seed(seed)

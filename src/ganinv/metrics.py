@@ -8,13 +8,15 @@ from __future__ import annotations
 import math
 import os
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from .cache import cache_folder, fingerprint, software
 from .errors import GanInvError
 from .features import EFFICIENTNET, feature_extractor
 from .files import atomic_path
@@ -195,9 +197,34 @@ def generator_statistics(
     truncation_psi: float = 1.0,
     batch: int = BATCH,
     features: str = EFFICIENTNET,
+    cache: bool = False,
+    progress: Callable[[int, int], None] | None = None,
 ) -> FrechetStatistics:
     """Feature statistics of ``n`` random images of ``G``, the same for the same seed.
 
     The default ``noise_mode="random"`` keeps noise maps tuned to one photo out of the samples.
+
+    Args:
+        cache: keep them in the user's cache (:func:`ganinv.cache.cache_folder`) under the weights, the samples, the seed and the features, and
+            take them from there next time. For a generator that will be measured again, such as a bundle's own.
+        progress: called after every batch with the number of images drawn and ``n``.
     """
-    return feature_statistics(sample_images(G, n, seed, noise_mode, truncation_psi, batch), features)
+    if not cache:
+        return feature_statistics(_counted(sample_images(G, n, seed, noise_mode, truncation_psi, batch), n, progress), features)
+    key = fingerprint(G, f"{n} images, seed {seed}, {noise_mode} noise, psi {truncation_psi}, {features}", software())
+    path = cache_folder() / "statistics" / f"{key}.npz"
+    with suppress(GanInvError):  # none there, or a damaged file
+        return FrechetStatistics.load(path)
+    statistics = generator_statistics(G, n, seed, noise_mode, truncation_psi, batch, features, progress=progress)
+    with suppress(OSError):  # a cache that cannot be written saves no time, and does no harm
+        statistics.save(path)
+    return statistics
+
+
+def _counted(batches: Iterator[Tensor], n: int, progress: Callable[[int, int], None] | None) -> Iterator[Tensor]:
+    drawn = 0
+    for batch in batches:
+        drawn += len(batch)
+        if progress:
+            progress(drawn, n)
+        yield batch

@@ -15,16 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from . import __version__
 from .errors import GanInvError
 from .inversion import Inversion
-from .metrics import FrechetStatistics, feature_statistics, frechet_distance, generator_statistics, sample_images
+from .metrics import FrechetStatistics, feature_statistics, frechet_distance, generator_statistics
 from .stylegan2 import Generator
 from .zoo import Bundle
 
-SAMPLES = 2_000
+SAMPLES, SEED = 2_000, 0  # the random images behind a Fréchet distance
 
 
 def make_report(result: Inversion, photo: str, frechet: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -74,25 +73,18 @@ class ManifoldCheck:
             return gan.statistics, f"{gan.statistics.n} training images"
         if gan.reference is not None:
             return feature_statistics(gan.reference), f"{len(gan.reference)} training images"
-        return generator_statistics(gan.G, self.samples, seed=1), f"{self.samples} other samples of the untouched generator"
+        return generator_statistics(gan.G, self.samples, seed=1, cache=True), f"{self.samples} other samples of the untouched generator"
 
     @cached_property
     def before(self) -> float:
-        """The distance of the untouched generator, the same for every photo."""
-        return self.distance(self.gan.G)
+        """The distance of the untouched generator, the same for every photo; kept in the user's cache."""
+        return self.distance(self.gan.G, cache=True)
 
-    def distance(self, G: Generator) -> float:
+    def distance(self, G: Generator, cache: bool = False) -> float:
         """The distance of ``G``'s random images to the reference."""
         reference, _ = self.reference
-        return frechet_distance(feature_statistics(self._draw(G), reference.features), reference)
-
-    def _draw(self, G: Generator) -> Iterator[Tensor]:
-        drawn = 0
-        for batch in sample_images(G, self.samples, seed=0, noise_mode="random"):
-            drawn += len(batch)
-            if self.progress:
-                self.progress(drawn, self.samples)
-            yield batch
+        drawn = generator_statistics(G, self.samples, SEED, features=reference.features, cache=cache, progress=self.progress)
+        return frechet_distance(drawn, reference)
 
     def __call__(self, result: Inversion) -> dict[str, Any]:
         """``{"features", "samples", "compared_with", "before", "after"}`` for the inversion of one photo."""
