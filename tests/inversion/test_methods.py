@@ -36,6 +36,7 @@ def assert_same(a, b):
         assert torch.equal(x, y)
     assert a.history == b.history
     assert a.config == b.config
+    assert a.warnings == b.warnings
     assert (a.noise is None) == (b.noise is None)
     for name in a.noise or {}:
         assert torch.equal(a.noise[name], b.noise[name])

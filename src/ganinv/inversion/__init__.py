@@ -9,8 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from .divergence import DivergenceWarning
 from .loop import Callback, Loop, Progress, Resume
-from .near_perfect import WEIGHTS_ONLY, NearPerfect, near_perfect
+from .near_perfect import PIVOTAL_TUNING, WEIGHTS_ONLY, NearPerfect, near_perfect
 from .projection import Projection, projection
 from .pti import PTI, pti
 from .result import Inversion
@@ -35,9 +36,11 @@ METHODS: dict[str, Method] = {
 
 __all__ = [
     "METHODS",
+    "PIVOTAL_TUNING",
     "PTI",
     "WEIGHTS_ONLY",
     "Callback",
+    "DivergenceWarning",
     "Inversion",
     "Loop",
     "Method",

@@ -12,6 +12,7 @@ ones, :math:`w_r = w_p + \alpha\, (w_z - w_p) / \lVert w_z - w_p \rVert`. It is 
 from __future__ import annotations
 
 import time
+import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from torch import Tensor
 
 from ..features import EFFICIENTNET
 from ..images import check_images
+from .divergence import DivergenceWarning, Watch
 from .loop import Callback, Loop, Resume
 from .projection import Projection, projection
 from .result import Deltas, Inversion, config_dict, make_deltas
@@ -66,8 +68,10 @@ def pti(
     Args:
         start: an inversion of the same photos whose ``ws`` is the pivot, instead of ``config.pivot``.
 
+    :warns DivergenceWarning: when a run was stopped, and its best state is returned; ``Inversion.warnings`` holds the sentence, too.
+
     Raises:
-        GanInvError: the photos are not finite, or not of the generator's resolution.
+        GanInvError: the photos are not finite, or not of the generator's resolution, or the first loss is not finite.
     """
     config = config or PTI()
     check_images(target, gan.G.img_resolution)
@@ -76,10 +80,14 @@ def pti(
         start = projection(gan, target, config.pivot, callback, resume)
     deltas: list[Deltas] = []
     history: list[dict[str, float]] = []
+    sentences: list[str] = []
     for i in range(len(target)):
-        delta, rows = _tune(gan, target[i : i + 1], start.ws[i : i + 1], config, callback, resume, i)
+        delta, rows, sentence = _tune(gan, target[i : i + 1], start.ws[i : i + 1], config, callback, resume, i)
         deltas.append(delta)
         history += rows
+        sentences.append(sentence)
+        if sentence:
+            warnings.warn(sentence, DivergenceWarning, stacklevel=2)
     with torch.no_grad():
         initial = gan.G.synthesis(start.ws)
     return Inversion(
@@ -93,12 +101,13 @@ def pti(
         history=history,
         seconds=time.perf_counter() - began + (resume.seconds if resume else 0.0),
         config=config_dict(config),
+        warnings=sentences,
     )
 
 
 def _tune(
     gan: Bundle, x: Tensor, pivot: Tensor, config: PTI, callback: Callback | None, resume: Resume | None, photo: int
-) -> tuple[Deltas, list[dict[str, float]]]:
+) -> tuple[Deltas, list[dict[str, float]], str]:
     from ..losses.perceptual import load_perceptual  # lpips and torchvision take a second or two to import
 
     G, weights = trainable_copy(gan.G)
@@ -107,12 +116,17 @@ def _tune(
         features = perceptual.features(x)
     adam = torch.optim.Adam(weights, lr=config.lr, fused=True)
     random = torch.Generator().manual_seed(config.seed)
+    watch = Watch(weights, "PTI", f"lr (now {config.lr:g})")
     history: list[dict[str, float]] = []
-    loop = Loop(f"pti {photo + 1}", config.steps, callback, resume, G=G, adam=adam, random=random, history=history)
+    loop = Loop(f"pti {photo + 1}", config.steps, callback, resume, G=G, adam=adam, random=random, watch=watch, history=history)
     for step in loop:
         image = G.synthesis(pivot)
         distance = perceptual(image, features).mean()
         mse = (image - x).square().mean()
+        if watch.diverged(step, {"distance": distance, "mse": mse}):
+            watch.go_back(step)
+            loop.stop()
+            continue
         history.append({"photo": photo, "step": step, "distance": distance.item(), "mse": mse.item()})
         loop.report(distance=distance, mse=mse)
         if config.stop_distance is not None and distance.item() <= config.stop_distance:
@@ -130,4 +144,8 @@ def _tune(
         adam.zero_grad()
         loss.backward()
         adam.step()
-    return make_deltas(gan.G, G), history
+    with torch.no_grad():
+        mse = (G.synthesis(pivot) - x).square().mean()
+    if watch.diverged(loop.step, {"mse": mse}, last=True):
+        watch.go_back(loop.step)
+    return make_deltas(gan.G, G), history, watch.warning

@@ -37,11 +37,13 @@ class Inversion:
         target: the photos ``[N, 3, R, R]`` in [-1, 1].
         ws: latents ``[N, num_ws, w_dim]``.
         noise: optimised noise maps ``{"b4.conv1": [N, 1, 4, 4], ...}``, or ``None`` for the generator's own.
-        deltas: what was added to the generator's weights, one ``{parameter: float16 tensor}`` per photo; empty if it was not tuned.
+        deltas: what was added to the generator's weights, one ``{parameter: float16 tensor}`` per photo (the same object, where photos
+            share a generator); empty if it was not tuned.
         initial: the image of the estimate that the method started from ``[N, 3, R, R]``.
         history: one dict of floats a recorded step.
         seconds: wall time of the whole method.
         config: the method's configuration as a plain dict.
+        warnings: a sentence for each photo that says what went wrong, empty if nothing did.
     """
 
     method: str
@@ -54,6 +56,7 @@ class Inversion:
     history: list[dict[str, float]] = field(default_factory=list)
     seconds: float = 0.0
     config: dict[str, Any] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
 
     def __repr__(self) -> str:
         photos = f"{len(self)} photo{'s' if len(self) != 1 else ''}"
@@ -76,6 +79,7 @@ class Inversion:
             [row | {"photo": 0} for row in self.history if row.get("photo", i) == i],
             self.seconds / len(self),
             self.config,
+            self.warnings[i : i + 1],
         )
 
     @property
@@ -129,8 +133,10 @@ class Inversion:
         if self.initial is not None:
             tensors["initial"] = self.initial
         tensors |= {f"noise/{name}": maps for name, maps in (self.noise or {}).items()}
-        tensors |= {f"deltas/{i}/{name}": delta for i, deltas in enumerate(self.deltas) for name, delta in deltas.items()}
-        facts = {key: getattr(self, key) for key in ("method", "seconds", "config", "history", "scores")}
+        shared = len(self.deltas) > 1 and all(deltas is self.deltas[0] for deltas in self.deltas)
+        for i, deltas in enumerate(self.deltas[:1] if shared else self.deltas):
+            tensors |= {f"deltas/{'all' if shared else i}/{name}": delta for name, delta in deltas.items()}
+        facts = {key: getattr(self, key) for key in ("method", "seconds", "config", "history", "scores", "warnings")}
         facts |= {"model": self.gan.name, "model_sha256": self.gan.sha256, "photos": len(self), "format": 1}
         try:
             with atomic_path(folder / "clone.safetensors") as temporary:
@@ -161,11 +167,14 @@ class Inversion:
             if facts["model_sha256"] != gan.sha256:
                 raise GanInvError(f"{folder} holds a clone of the generator {facts['model']!r} with other weights than {gan.name!r}: load that one.")
             noise = {key.removeprefix("noise/"): value for key, value in tensors.items() if key.startswith("noise/")}
+            shared: Deltas = {}
             deltas: list[Deltas] = [{} for _ in tensors["ws"]]
             for key, value in tensors.items():
                 if key.startswith("deltas/"):
                     _, i, name = key.split("/", 2)
-                    deltas[int(i)][name] = value
+                    (shared if i == "all" else deltas[int(i)])[name] = value
+            if shared:
+                deltas = [shared for _ in deltas]
             tuned = any(deltas)
             return cls(
                 facts["method"],
@@ -178,6 +187,7 @@ class Inversion:
                 facts["history"],
                 facts["seconds"],
                 facts["config"],
+                facts.get("warnings", []),
             )
         except FileNotFoundError as error:
             raise GanInvError(f"{folder} holds no clone ({Path(error.filename).name} is missing): give a folder that `save` wrote.") from error
