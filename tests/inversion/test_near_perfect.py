@@ -1,3 +1,4 @@
+import copy
 import dataclasses
 
 import pytest
@@ -5,10 +6,11 @@ import torch
 import torch.nn.functional as F
 
 from ganinv import GanInvError
-from ganinv.inversion import Inversion, NearPerfect, Projection, near_perfect, projection
-from ganinv.inversion.near_perfect import _by_part, pinned_noise
-from ganinv.inversion.result import apply_clone
+from ganinv.inversion import PTI, Inversion, NearPerfect, Projection, near_perfect, projection, pti
+from ganinv.inversion.near_perfect import PIVOTAL_TUNING, _by_part, _weigh, noise_units, pinned_noise, random_images
+from ganinv.inversion.result import apply_clone, make_deltas
 from ganinv.inversion.tuning import cosine, trainable_copy
+from ganinv.losses.adversarial import discriminator_loss, generator_loss, r1_from_logits
 from ganinv.losses.global_cohesion import RealImages
 from ganinv.metrics import sample_images
 from ganinv.stylegan2 import Discriminator
@@ -47,17 +49,83 @@ def same_weights(a, b):
     return a.deltas[0].keys() == b.deltas[0].keys() and all(torch.equal(a.deltas[0][name], b.deltas[0][name]) for name in a.deltas[0])
 
 
+# -- its two limits -------------------------------------------------------------------------------------------------------------
+
+
+def test_without_the_photo_it_is_plain_fine_tuning(tiny_bundle, photo, start):
+    """p = 0: exactly what a GAN's training loop makes of the same networks, images and random numbers."""
+    steps, lr, gamma = 6, 1e-3, 0.3
+    config = near(steps=steps, p=0.0, lr_G=lr, lr_D=lr, lr_rampdown=0.0, r1_gamma=gamma, r1_interval=4, batch=4, seed=3)
+    tuned = near_perfect(tiny_bundle, photo, config, start=start)
+
+    G, D = copy.deepcopy(tiny_bundle.G), copy.deepcopy(tiny_bundle.D).requires_grad_(True)
+    parameters = [p.requires_grad_() for name, p in G.synthesis.named_parameters() if not name.endswith("noise_strength")]
+    adam_G = torch.optim.Adam(parameters, lr, betas=(0.0, 0.99), fused=True)
+    adam_D = torch.optim.Adam(D.parameters(), lr, betas=(0.0, 0.99), fused=True)
+    random, reals = torch.Generator().manual_seed(3), RealImages(tiny_bundle.reference, 3)
+    for step in range(steps):
+        torch.rand([], generator=random)  # the coin that decides whether the photo is seen
+        z = torch.randn(4, 16, generator=random)
+        noise = {name: torch.randn(4, *maps.shape[1:], generator=random) for name, maps in G.synthesis.noise().items()}
+        fake, real = G.synthesis(G.mapping(z), noise=noise), reals.batch(4)
+        real.requires_grad_(step % 4 == 0)
+        logits = D(real)
+        loss_D = discriminator_loss(logits, D(fake.detach()))
+        if step % 4 == 0:
+            loss_D = loss_D + gamma / 2 * 4 * r1_from_logits(logits, real)
+        adam_D.zero_grad()
+        loss_D.backward()
+        adam_D.step()
+        loss_G = generator_loss(D(fake))
+        adam_G.zero_grad()
+        loss_G.backward()
+        adam_G.step()
+        assert tuned.history[step]["loss_D"] == loss_D.item()
+        assert tuned.history[step]["loss_global"] == loss_G.item()
+    plain = make_deltas(tiny_bundle.G, G)
+    assert plain
+    assert plain.keys() == tuned.deltas[0].keys()
+    assert all(torch.equal(plain[name], delta) for name, delta in tuned.deltas[0].items())
+
+
+def test_with_ptis_losses_it_is_ptis_second_stage(tiny_bundle, tiny_targets):
+    """No adversarial terms, perceptual distance and L2: exactly PTI's tuning from the same pivot, step by step."""
+    pivot = projection(tiny_bundle, tiny_targets, dataclasses.replace(FAST, space="w"))
+    theirs = pti(tiny_bundle, tiny_targets, PTI(steps=8), start=pivot)
+    ours = near_perfect(tiny_bundle, tiny_targets, dataclasses.replace(PIVOTAL_TUNING, steps=8), start=pivot)
+    assert (PIVOTAL_TUNING.steps, PIVOTAL_TUNING.lr_G) == (PTI().steps, PTI().lr)
+    assert [row["mse"] for row in ours.history] == [row["mse"] for row in theirs.history]
+    assert [row["loss_perceptual"] for row in ours.history] == [row["distance"] for row in theirs.history]
+    assert torch.equal(ours.ws, theirs.ws)
+    assert all(a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a) for a, b in zip(ours.deltas, theirs.deltas, strict=True))
+    assert torch.equal(ours.image, theirs.image)
+    assert mse(ours) < mse(pivot)
+
+
 # -- the terms of the loss -----------------------------------------------------------------------------------------------------
 
 
-def test_by_part_weighs_the_photo_and_the_rest():
-    logits, config = torch.tensor([[1.0], [2.0], [-3.0]]), near(lambda_adv=5.0, lambda_global=7.0)
-    sp = F.softplus
+def test_adversarial_losses_by_part():
+    """Hand-computed: the pinned images come first, each for itself; the others count by their mean."""
+    logits, config, sp = torch.tensor([[1.0], [2.0], [-3.0]]), near(lambda_adv=5.0, lambda_global=7.0), F.softplus
     for sign in (1, -1):
-        rest = (sp(sign * logits[1:, 0])).mean()
-        torch.testing.assert_close(_by_part(logits, True, config, sign), 7 * rest + 5 * sp(sign * logits[0, 0]))
-        torch.testing.assert_close(_by_part(logits, False, config, sign), 7 * sp(sign * logits[:, 0]).mean())
-    torch.testing.assert_close(_by_part(logits[:1], True, config, 1), 5 * sp(logits[0, 0]))  # a batch of the photo alone
+        values = sp(sign * logits[:, 0])
+        for pinned in (1, 2):
+            local, rest = _by_part(logits, pinned, sign)
+            torch.testing.assert_close(local, values[:pinned])
+            torch.testing.assert_close(rest, values[pinned:].mean())
+            torch.testing.assert_close(_weigh(config, local, rest), 7 * values[pinned:].mean() + 5 * values[:pinned].sum())
+        torch.testing.assert_close(_weigh(config, *_by_part(logits, 0, sign)), 7 * values.mean())
+        torch.testing.assert_close(_weigh(config, *_by_part(logits, 3, sign)), 5 * values.sum())  # a batch of photos alone
+
+
+@pytest.mark.parametrize("batch", [1, 2, 4, 8])
+def test_random_images_fill_whole_batches(batch):
+    assert [random_images(pinned, batch) for pinned in (0, 1)] == [batch, batch - 1]
+    for pinned in range(1, 20):
+        fresh = random_images(pinned, batch)
+        assert batch - 1 <= fresh < 2 * batch - 1 or batch == 1
+        assert (pinned + fresh) % batch == 0
 
 
 def test_reconstruction_alone_lowers_the_mse(tiny_bundle, photo, start):
@@ -96,7 +164,7 @@ def test_p_0_is_plain_fine_tuning(tiny_bundle, tiny_targets, start):
     assert same_weights(a, b)
     assert all(torch.equal(maps, tiny_bundle.G.synthesis.noise()[name]) for name, maps in a.noise.items())
     assert torch.equal(a.ws, start.ws)
-    assert all(row.keys() == {"photo", "step", "loss_D", "loss_adv"} for row in a.history)
+    assert all(row.keys() - {"r1"} == {"photo", "step", "loss_D", "loss_adv", "loss_global"} for row in a.history)
     weighted = near_perfect(tiny_bundle, tiny_targets[:1], dataclasses.replace(config, lambda_recon=1e4, lambda_adv=9.0), start=start)
     assert same_weights(a, weighted)
     pinned = near_perfect(tiny_bundle, tiny_targets[:1], dataclasses.replace(config, p=1.0), start=start)
@@ -109,6 +177,41 @@ def test_p_is_how_often_the_photo_is_seen(tiny_bundle, photo, start):
     assert len(result.history) == 30
     always = near_perfect(tiny_bundle, photo, near(steps=5, p=1.0), start=start)
     assert all("mse" in row for row in always.history)
+
+
+@pytest.mark.parametrize("term", ["l2", "perceptual", "recon"])
+def test_each_reconstruction_term_falls_by_itself(tiny_bundle, photo, start, term):
+    """And the terms that are off are not there."""
+    config = near(steps=15, lr_G=3e-3, tune_noise=False, **{**RECON_ONLY, "lambda_recon": 0.0, f"lambda_{term}": 10.0})
+    result = near_perfect(tiny_bundle, photo, config, start=start)
+    values = [row[f"loss_{term}"] for row in result.history]
+    assert values[-1] < 0.9 * values[0]
+    assert result.history[0].keys() == {"photo", "step", "mse", "loss_recon", f"loss_{term}"}
+
+
+def test_without_any_term_nothing_moves(tiny_bundle, photo, start):
+    result = near_perfect(tiny_bundle, photo, near(steps=3, lambda_recon=0.0, **RECON_ONLY), start=start)
+    assert result.deltas == [{}]
+    assert len({row["mse"] for row in result.history}) == 1
+
+
+@pytest.mark.parametrize("game", [dict(), RECON_ONLY])
+def test_locality_holds_the_rest_of_the_manifold(tiny_bundle, photo, start, game):
+    config = near(steps=30, lr_G=3e-3, tune_noise=False, global_interval=2, batch=4, **game)
+    free = near_perfect(tiny_bundle, photo, config, start=start)
+    held = near_perfect(tiny_bundle, photo, dataclasses.replace(config, lambda_locality=300.0), start=start)
+    assert 0 < drift(held) < 0.7 * drift(free)
+    assert mse(held) < mse(start)
+    assert ["loss_locality" in row for row in held.history] == [step % 2 == 0 for step in range(30)]
+    assert held.history[0]["loss_locality"] == pytest.approx(0, abs=1e-10)  # the same codes, the same noise
+    assert held.history[28]["loss_locality"] > 1e-4
+
+
+def test_locality_may_be_perceptual_too(tiny_bundle, photo, start):
+    config = near(steps=3, lr_G=3e-3, lambda_locality=1.0, **RECON_ONLY)
+    plain, both = (near_perfect(tiny_bundle, photo, dataclasses.replace(config, locality_perceptual=w), start=start) for w in (0.0, 1.0))
+    assert both.history[1]["loss_locality"] > 2 * plain.history[1]["loss_locality"]
+    assert not same_weights(plain, both)
 
 
 @pytest.mark.parametrize("off", ["lambda_recon", "lambda_adv", "lambda_global"])
@@ -124,9 +227,8 @@ def test_the_photo_takes_one_place_of_the_batch(tiny_bundle, photo, start, monke
     seen, forward = [], Discriminator.forward
     monkeypatch.setattr(Discriminator, "forward", lambda D, img: seen.append(img.detach().clone()) or forward(D, img))
     near_perfect(tiny_bundle, photo, near(steps=1, batch=4, p=1.0, global_interval=1, r1_interval=1, seed=5), start=start)
-    real, fake, penalised, judged = seen
+    real, fake, judged = seen  # R1 takes the logits of the first
     assert torch.equal(real, torch.cat([photo, RealImages(tiny_bundle.reference, 5).batch(3)]))
-    assert torch.equal(penalised, real)  # R1
     torch.testing.assert_close(fake[:1], start.image, atol=1e-5, rtol=1e-5)
     assert torch.equal(judged, fake)  # the generator's step sees the same images
     assert all((fake[i] - fake[j]).abs().max() > 0.1 for i in range(4) for j in range(i))
@@ -183,12 +285,20 @@ def test_what_is_added_to_the_noise_counts_in_activations(tiny_bundle):
     strength = G.synthesis.b8.conv1.noise_strength
     for value in (0.1, -0.02, 1e-4):
         strength.fill_(value)
-        maps = pinned_noise(G, offsets)
+        maps = pinned_noise(G.synthesis.noise(), noise_units(G), offsets)
         torch.testing.assert_close(strength * (maps["b8.conv1"] - G.synthesis.noise()["b8.conv1"]), offsets["b8.conv1"], atol=1e-4, rtol=1e-3)
         assert all(torch.equal(maps[name], m) for name, m in G.synthesis.noise().items() if name != "b8.conv1")
     strength.fill_(0.0)
     ws = G.mapping(torch.zeros(1, 16))
-    assert torch.equal(G.synthesis(ws, noise=pinned_noise(G, offsets)), G.synthesis(ws))
+    assert torch.equal(G.synthesis(ws, noise=pinned_noise(G.synthesis.noise(), noise_units(G), offsets)), G.synthesis(ws))
+
+
+def test_the_learning_rates_fall_at_the_end(tiny_bundle, photo, start, monkeypatch):
+    seen, update = [], torch.optim.Adam.step
+    monkeypatch.setattr(torch.optim.Adam, "step", lambda adam, *args: seen.append([g["lr"] for g in adam.param_groups]) or update(adam, *args))
+    near_perfect(tiny_bundle, photo, near(steps=8, lr_G=1.0e-3, lr_noise=2.0e-3, lr_rampdown=0.25, **RECON_ONLY), start=start)
+    assert seen[:7] == [[1e-3, 2e-3]] * 7
+    assert seen[7] == pytest.approx([0.5e-3, 1e-3])
 
 
 def test_between_the_games_only_the_photo_is_seen(tiny_bundle, photo, start):
@@ -251,12 +361,6 @@ def test_without_discriminator_the_cure_is_named(tiny_bundle, photo):
 def test_without_training_images_the_cure_is_named(tiny_bundle, photo):
     with pytest.raises(GanInvError, match=r"tiny0 comes without training images.*reals='generator'"):
         near_perfect(dataclasses.replace(tiny_bundle, reference=None), photo, near(steps=1))
-
-
-@pytest.mark.parametrize("settings", [dict(lr_G=1e20), dict(lr_noise=1e30), dict(lr_G=1e30, **RECON_ONLY)])
-def test_an_absurd_learning_rate_is_one_sentence(tiny_bundle, photo, start, settings):
-    with pytest.raises(GanInvError, match=r"^[^.]*diverged[^.]*lower .*\.$"):
-        near_perfect(tiny_bundle, photo, near(steps=6, **settings), start=start)
 
 
 @pytest.mark.parametrize("settings", [dict(p=1.5), dict(p=-0.1), dict(reals="photos")])

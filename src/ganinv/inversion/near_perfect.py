@@ -37,7 +37,7 @@ from torch import Tensor
 from ..errors import GanInvError
 from ..features import EFFICIENTNET
 from ..images import check_images
-from ..losses.adversarial import r1_penalty
+from ..losses.adversarial import r1_from_logits
 from ..losses.global_cohesion import GeneratorReals, RealImages, Reals
 from ..losses.laplacian_pyramid import laplacian_pyramid_loss
 from ..losses.noise_regularisation import noise_regularisation
@@ -285,9 +285,11 @@ def _tune(
             real = reals.batch(fresh)
             if pinned:
                 real = torch.cat([x, real])
-            loss_D = _weigh(config, *_by_part(D(real), pinned, sign=-1)) + _weigh(config, *_by_part(D(fake.detach()), pinned, sign=1))
-            if due(step // config.global_interval, config.r1_interval):
-                row["r1"] = r1 = r1_penalty(D, real)
+            penalised = due(step // config.global_interval, config.r1_interval)
+            logits_real = D(real.requires_grad_(penalised))
+            loss_D = _weigh(config, *_by_part(logits_real, pinned, sign=-1)) + _weigh(config, *_by_part(D(fake.detach()), pinned, sign=1))
+            if penalised:
+                row["r1"] = r1 = r1_from_logits(logits_real, real)
                 loss_D = loss_D + config.r1_gamma / 2 * config.r1_interval * r1
             adam_D.zero_grad()
             loss_D.backward()
