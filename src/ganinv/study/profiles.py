@@ -1,0 +1,59 @@
+"""The fast profile: any method's configuration cut down to a try, so that a whole study takes minutes. Its numbers mean little."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from ..errors import GanInvError
+from ..report import SAMPLES
+from ..zoo import Bundle
+
+FULL, FAST = "full", "fast"
+FAST_STEPS, FAST_SAMPLES, FAST_PHOTOS = 20, 200, 2
+
+
+def check_profile(profile: str) -> None:
+    if profile not in (FULL, FAST):
+        raise GanInvError(f"there is no profile {profile!r}: choose full or fast.")
+
+
+def default_config(config: Any, gan: Bundle, profile: str) -> Any:
+    """A method's default configuration as ``profile`` and the bundle want it."""
+    return suited(shortened(config) if profile == FAST else config, gan)
+
+
+def default_samples(profile: str) -> int:
+    """The random images behind a Fréchet distance."""
+    return FAST_SAMPLES if profile == FAST else SAMPLES
+
+
+def shortened(config: Any, steps: int = FAST_STEPS) -> Any:
+    """A copy of ``config`` in which no stage has more than ``steps`` steps: every field of that name, however deep."""
+    changes: dict[str, Any] = {}
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            changes[field.name] = shortened(value, steps)
+        elif field.name == "steps":
+            changes["steps"] = min(value, steps)
+    return dataclasses.replace(config, **changes)
+
+
+def seeded(config: Any, seed: int) -> Any:
+    """A copy of ``config`` with ``seed`` as the seed of every stage."""
+    changes: dict[str, Any] = {}
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            changes[field.name] = seeded(value, seed)
+        elif field.name == "seed":
+            changes["seed"] = seed
+    return dataclasses.replace(config, **changes)
+
+
+def suited(config: Any, gan: Bundle) -> Any:
+    """``config``, with samples of the untouched generator for real images where the bundle comes without training images."""
+    if getattr(config, "reals", "") == "reference" and gan.reference is None:
+        return dataclasses.replace(config, reals="generator")
+    return config
