@@ -11,7 +11,7 @@ import time
 import types
 import typing
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -25,6 +25,7 @@ from .errors import GanInvError
 if TYPE_CHECKING:
     from .inversion import Inversion
     from .report import ManifoldCheck
+    from .study import Study
     from .training.gan import GanConfig
     from .zoo import Bundle
 
@@ -35,6 +36,10 @@ class Align(StrEnum):
 
 class Source(StrEnum):
     REFERENCE, GENERATOR = "reference", "generator"
+
+
+class Profile(StrEnum):
+    FULL, FAST = "full", "fast"
 
 
 class Commands(TyperGroup):
@@ -249,6 +254,209 @@ def print_summary(rows: list[tuple[str, Path, Inversion, dict[str, Any]]]) -> No
         typer.echo(f"{folder / 'comparison.png'}")
 
 
+# --- studies ----------------------------------------------------------------------------------------------------------------------------------
+
+PHOTO_SETS = "heldout (in the domain), real (the portraits that ship, and variants of them), or a folder of pictures."
+StudyPhotos = Annotated[list[str] | None, typer.Argument(metavar="PHOTO", help="Picture files, or names of photos that ship.")]
+PhotoSet = Annotated[str | None, typer.Option("--set", metavar="SET", help=f"Instead of files: {PHOTO_SETS}")]
+Limit = Annotated[int | None, typer.Option("--images", min=1, metavar="N", help="At most so many photos (8 of heldout).")]
+Model = Annotated[str, typer.Option("--model", "-m", help="A model that ships, or a StyleGAN2 file (.safetensors, .pkl, .pt).")]
+Framing = Annotated[Align, typer.Option(help="How a photo is cropped: around the face, the central square, or not at all.")]
+StudyProfile = Annotated[Profile, typer.Option("--profile", help="fast: 20 steps a stage, 200 samples and 2 photos, a try.")]
+Samples = Annotated[int | None, typer.Option(min=0, metavar="N", help="Images behind a Fréchet distance (2000); 0 measures none.")]
+Trunk = Annotated[str, typer.Option(help="The network of the perceptual distance.")]
+Seed = Annotated[int | None, typer.Option(min=0, metavar="N", help="Seed of all random numbers.", rich_help_panel="Settings")]
+Jobs = Annotated[int, typer.Option("--jobs", "-j", min=1, metavar="N", help="Photos inverted at the same time.", rich_help_panel="Machines")]
+Backend = Annotated[
+    str,
+    typer.Option(
+        metavar="URL", help="local, dask://HOST:PORT or ray://HOST:PORT; dask://local and ray://local start N workers.", rich_help_panel="Machines"
+    ),
+]
+
+
+@app.command(no_args_is_help=True)
+def compare(
+    photos: StudyPhotos = None,
+    photo_set: PhotoSet = None,
+    methods: Annotated[str, typer.Option("--methods", metavar="NAMES", help="all, or names separated by commas.")] = "all",
+    model: Model = "faces64",
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Where the table and the pictures go.")] = Path("comparison"),
+    limit: Limit = None,
+    align: Framing = Align.FACE,
+    profile: StudyProfile = Profile.FULL,
+    samples: Samples = None,
+    trunk: Trunk = "efficientnet-lite0",
+    seed: Seed = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--config", metavar="METHOD.KEY=VALUE", help="A setting of one method; may be repeated.", rich_help_panel="Settings"),
+    ] = None,
+    jobs: Jobs = 1,
+    backend: Backend = "local",
+    quiet: Quiet = False,
+) -> None:
+    """Compare methods on many photos.
+
+    Writes results.csv (one row a photo and method), summary.json, summary.md and grid.png. Finished tasks are kept: the same command goes on
+    where it was stopped, and is instant when repeated.
+    """
+    from . import METHODS
+    from .study import compare as run_compare
+    from .study.profiles import default_config, seeded
+    from .zoo import load
+
+    names = list(METHODS) if methods == "all" else [name.strip() for name in methods.split(",")]
+    for name in names:
+        if name not in METHODS:
+            raise typer.BadParameter(f"there is no method {name!r}; use all, or some of {', '.join(METHODS)}", param_hint="--methods")
+    gan = load(model)
+    configs = {name: default_config(METHODS[name].config, gan, profile) for name in names}
+    if seed is not None:
+        configs = {name: seeded(config, seed) for name, config in configs.items()}
+    for change in changes or []:
+        name, _, setting = change.partition(".")
+        if name not in configs:
+            raise typer.BadParameter(f"{change!r} should read METHOD.KEY=VALUE, with one of {', '.join(configs)}", param_hint="--config")
+        configs[name] = configure(configs[name], [setting], "--config")
+    run_study(
+        lambda targets, **options: run_compare(gan, targets, names, configs, **options),
+        *(gan, photos, photo_set, limit, align, profile, out, quiet),
+        samples=samples,
+        trunk=trunk,
+        jobs=jobs,
+        backend=backend,
+    )
+
+
+@app.command(no_args_is_help=True)
+def ablate(
+    photos: StudyPhotos = None,
+    photo_set: PhotoSet = None,
+    weights_only: Annotated[
+        bool, typer.Option("--weights-only/--with-noise", help="Tune the weights alone, as the paper does (slow), or the photo's noise maps as well.")
+    ] = False,
+    model: Model = "faces64",
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Where the table and the pictures go.")] = Path("ablation"),
+    limit: Limit = None,
+    align: Framing = Align.FACE,
+    profile: StudyProfile = Profile.FULL,
+    samples: Samples = None,
+    trunk: Trunk = "efficientnet-lite0",
+    seed: Seed = None,
+    changes: Annotated[
+        list[str] | None, typer.Option("--config", metavar="KEY=VALUE", help="A setting of all rows; may be repeated.", rich_help_panel="Settings")
+    ] = None,
+    jobs: Jobs = 1,
+    backend: Backend = "local",
+    quiet: Quiet = False,
+) -> None:
+    """Take the losses of near-perfect inversion away, one at a time.
+
+    Reports error and Fréchet distance of the full loss and without each of its parts, and whether the paper's orderings hold. Outputs and
+    options are those of compare.
+    """
+    from . import METHODS
+    from .inversion import WEIGHTS_ONLY
+    from .study import ablate as run_ablate
+    from .study.profiles import default_config, seeded
+    from .zoo import load
+
+    gan = load(model)
+    config = default_config(WEIGHTS_ONLY if weights_only else METHODS["near-perfect"].config, gan, profile)
+    config = configure(config if seed is None else seeded(config, seed), changes or [], "--config")
+    run_study(
+        lambda targets, **options: run_ablate(gan, targets, config, **options),
+        *(gan, photos, photo_set, limit, align, profile, out, quiet),
+        samples=samples,
+        trunk=trunk,
+        jobs=jobs,
+        backend=backend,
+    )
+
+
+def run_study(
+    study: Callable[..., Study],
+    gan: Bundle,
+    files: list[str] | None,
+    photo_set: str | None,
+    limit: int | None,
+    align: str,
+    profile: str,
+    out: Path,
+    quiet: bool,
+    **options: Any,
+) -> None:
+    """Read the photos, run the study, write and print what it found; exit code 1 if some photo or task failed."""
+    from .report import staged
+    from .study import load_photos
+    from .study import photo_set as read_set
+    from .study.profiles import FAST, FAST_PHOTOS
+
+    if bool(files) == bool(photo_set):
+        raise typer.BadParameter(f"give photos, or a set of them: {PHOTO_SETS}", param_hint="PHOTO or --set")
+    if profile == FAST:
+        limit = min(limit or FAST_PHOTOS, FAST_PHOTOS)
+    unread: list[str] = []
+    with friendly_warnings(quiet):
+        targets = (
+            read_set(photo_set, gan, limit, align, unread.append) if photo_set else load_photos((files or [])[:limit], gan, align, unread.append)
+        )
+    for sentence in unread:
+        complain(sentence)
+    with staged(out):
+        pass  # a folder that cannot be written is found before the work, not after it
+
+    finished = total = 0
+    with progress_bar("{task.fields[values]}", quiet) as bar:
+        task = bar.add_task("tasks", total=None, values="")
+
+        def show(done: int, of: int, name: str) -> None:
+            nonlocal finished, total
+            finished, total = done, of
+            bar.update(task, completed=done, total=of, values=name)
+
+        try:
+            found = study(targets, source=photo_set or "files", profile=profile, progress=show, **options)
+        except KeyboardInterrupt:
+            typer.echo(f"{finished} of {total} tasks are kept: the same command goes on from there", err=True)
+            raise
+    found.save(out)
+    if not quiet:
+        print_study(found)
+        typer.echo(f"{out / 'summary.md'}")
+    for warning in found.warnings:
+        note(f"note: {warning.variant}, {warning.image}: {warning.reason}", quiet)
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for failure in found.failures:
+        reasons.setdefault((failure.variant, failure.reason), []).append(failure.image)
+    for (variant, reason), images in reasons.items():
+        complain(f"{variant} failed on {', '.join(images)}: {reason}")
+    if unread or found.failures:
+        raise typer.Exit(1)
+
+
+def print_study(study: Study) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    title = f"{study.command}: {len(study.photos)} photos in {study.gan.name}, profile {study.label['profile']}"
+    table = Table(title=f"{title} (perceptual distance by {study.trunk})", title_justify="left", box=SIMPLE_HEAD)
+    table.add_column("method", no_wrap=True)
+    columns = [("mse", "MSE", ".4f"), ("psnr", "PSNR (dB)", ".1f"), ("ssim", "SSIM", ".3f"), ("perceptual", "perceptual", ".3f")]
+    columns += [("seconds", "seconds", ".1f"), *([("frechet_after", "Fréchet distance", ".1f")] if study.frechet else [])]
+    for _, head, _ in columns:
+        table.add_column(head, justify="right")
+    for name in study.variants:
+        table.add_row(name, *(study.cell(name, column, digits) for column, _, digits in columns))
+    if study.frechet:
+        table.caption = f"The untouched generator's Fréchet distance is {study.frechet['before']:.1f}."
+    console().print(table)
+    for ordering in getattr(study, "orderings", []):
+        verdict = "held" if ordering.held else "not held"
+        typer.echo(f"{verdict}: {ordering.claim} (on {ordering.agreeing} of {ordering.photos} photos)")
+
+
 # --- models and files -------------------------------------------------------------------------------------------------------------------------
 
 
@@ -457,8 +665,8 @@ def save_model(trainer: Any, images: Path, out: Path) -> None:
 # --- what commands share ----------------------------------------------------------------------------------------------------------------------
 
 
-def configure(config: Any, changes: list[str]) -> Any:
-    """A copy of a configuration dataclass with ``["steps=100", "initial.lr=0.05", ...]`` applied.
+def configure(config: Any, changes: list[str], option: str = "--set") -> Any:
+    """A copy of a configuration dataclass with ``["steps=100", "initial.lr=0.05", ...]`` of the command line's ``option`` applied.
 
     Raises:
         typer.BadParameter: an unknown key, or a value that does not fit.
@@ -466,26 +674,26 @@ def configure(config: Any, changes: list[str]) -> Any:
     for change in changes:
         key, equals, value = change.partition("=")
         if not equals:
-            raise typer.BadParameter(f"{change!r} should read KEY=VALUE", param_hint="--set")
-        config = _set(config, key.strip(), key.strip().split("."), value.strip())
+            raise typer.BadParameter(f"{change!r} should read KEY=VALUE", param_hint=option)
+        config = _set(config, key.strip(), key.strip().split("."), value.strip(), option)
     return config
 
 
-def _set(config: Any, key: str, path: list[str], value: str) -> Any:
+def _set(config: Any, key: str, path: list[str], value: str, option: str) -> Any:
     kinds = typing.get_type_hints(type(config))
     name = path[0]
     if name not in kinds:
         close = ", ".join(kinds)
-        raise typer.BadParameter(f"there is no setting {key!r}; {type(config).__name__} has {close}", param_hint="--set")
+        raise typer.BadParameter(f"there is no setting {key!r}; {type(config).__name__} has {close}", param_hint=option)
     old = getattr(config, name)
     if dataclasses.is_dataclass(old) != (len(path) > 1):
         cure = f"has settings of its own, such as {key}.{next(iter(vars(old)))}" if dataclasses.is_dataclass(old) else "has no settings of its own"
-        raise typer.BadParameter(f"{name} {cure}", param_hint="--set")
+        raise typer.BadParameter(f"{name} {cure}", param_hint=option)
     try:
-        new = _set(old, key, path[1:], value) if len(path) > 1 else _parse(value, kinds[name])
+        new = _set(old, key, path[1:], value, option) if len(path) > 1 else _parse(value, kinds[name])
         return dataclasses.replace(config, **{name: new})
     except ValueError as error:
-        raise typer.BadParameter(f"{key}={value}: {error}", param_hint="--set") from None
+        raise typer.BadParameter(f"{key}={value}: {error}", param_hint=option) from None
 
 
 def _parse(text: str, kind: Any) -> Any:
