@@ -114,9 +114,9 @@ def test_adversarial_losses_by_part():
             local, rest = _by_part(logits, pinned, sign)
             torch.testing.assert_close(local, values[:pinned])
             torch.testing.assert_close(rest, values[pinned:].mean())
-            torch.testing.assert_close(_weigh(config, local, rest), 7 * values[pinned:].mean() + 5 * values[:pinned].sum())
+            torch.testing.assert_close(_weigh(config, local, rest), 7 * values[pinned:].mean() + 5 * values[:pinned].mean())
         torch.testing.assert_close(_weigh(config, *_by_part(logits, 0, sign)), 7 * values.mean())
-        torch.testing.assert_close(_weigh(config, *_by_part(logits, 3, sign)), 5 * values.sum())  # a batch of photos alone
+        torch.testing.assert_close(_weigh(config, *_by_part(logits, 3, sign)), 5 * values.mean())  # a batch of photos alone
 
 
 @pytest.mark.parametrize("batch", [1, 2, 4, 8])

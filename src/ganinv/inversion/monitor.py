@@ -25,10 +25,10 @@ def due(step: int, interval: int) -> bool:
 
 
 def gradient_norms(terms: Mapping[str, Tensor], weights: Sequence[Tensor]) -> dict[str, float]:
-    """``grad_<term>``: the length of the gradient of each term (summed, and its graph kept) with respect to all the ``weights`` together."""
+    """``grad_<term>``: the length of the gradient of each term (of its mean over the photos) in all the ``weights``; the graphs are kept."""
     norms = {}
     for name, term in terms.items():
-        gradients = torch.autograd.grad(term.sum(), weights, retain_graph=True, materialize_grads=True)
+        gradients = torch.autograd.grad(term.mean(), weights, retain_graph=True, materialize_grads=True)
         norms[f"grad_{name}"] = torch.stack([g.norm() for g in gradients]).norm().item()
     return norms
 

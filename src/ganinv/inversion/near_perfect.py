@@ -18,7 +18,7 @@ The paper publishes no weights, schedules or p: every default here is ours, from
 * :math:`L_\mathrm{global}` can be evaluated lazily, every k-th step with k times the weight (``global_interval``), as StyleGAN2 does with R1;
 * L2 and a perceptual distance can join or replace :math:`L_\mathrm{recon}`, so pivotal tuning is a configuration (:data:`PIVOTAL_TUNING`);
 * a locality term can hold random images where the untouched generator draws them (``lambda_locality``), after PTI's, but at all of W;
-* several photos can be pinned on one generator (``joint``).
+* several photos can be pinned on one generator (``joint``), each with noise maps (and a code) of its own.
 """
 
 from __future__ import annotations
@@ -78,7 +78,8 @@ class NearPerfect:
         noise_weight: weight of the regulariser that keeps what is added to those maps noise-like.
         batch: images of a step; the photo takes the place of one of them.
         reals: ``"reference"`` (the bundle's training images) or ``"generator"`` (samples of the untouched generator).
-        joint: tune one generator to all photos, all pinned in every step, instead of a generator for each.
+        joint: tune one generator to all photos, all pinned in every step, instead of a generator for each. The terms of the photos count by
+            their mean. It takes a fraction of the time, and leaves hard photos with a larger error (``benchmarks/README.md``).
         initial: how the starting code is found.
         history_gradients: every that many steps, the history holds the length of each term's gradient in the tuned weights; 0 for never.
         history_frechet: every that many steps (and at the end), it holds the Fréchet distance of ``frechet_samples`` images; 0 for never.
@@ -326,7 +327,7 @@ def _tune(
             continue
         if due(step, config.history_gradients):
             row |= gradient_norms(terms, weights)
-        if active := [config.factors[name] * term.sum() for name, term in terms.items() if config.factors[name]]:
+        if active := [config.factors[name] * term.mean() for name, term in terms.items() if config.factors[name]]:
             adam_G.zero_grad()
             torch.stack(active).sum().backward()
             adam_G.step()
@@ -377,5 +378,5 @@ def _by_part(logits: Tensor, pinned: int, sign: int) -> tuple[Tensor, Tensor]:
 
 
 def _weigh(config: NearPerfect, local: Tensor, rest: Tensor) -> Tensor:
-    """Both parts of an adversarial loss, weighted: a scalar."""
-    return config.lambda_global * rest + config.lambda_adv * local.sum()
+    """Both parts of an adversarial loss, weighted, a scalar; ``local`` (by its mean) may be empty."""
+    return config.lambda_global * rest + config.lambda_adv * local.sum() / max(len(local), 1)

@@ -133,11 +133,10 @@ class Inversion:
         if self.initial is not None:
             tensors["initial"] = self.initial
         tensors |= {f"noise/{name}": maps for name, maps in (self.noise or {}).items()}
-        shared = len(self.deltas) > 1 and all(deltas is self.deltas[0] for deltas in self.deltas)
-        for i, deltas in enumerate(self.deltas[:1] if shared else self.deltas):
-            tensors |= {f"deltas/{'all' if shared else i}/{name}": delta for name, delta in deltas.items()}
+        owners = [next(j for j, other in enumerate(self.deltas) if other is deltas) for deltas in self.deltas]  # shared deltas are kept once
+        tensors |= {f"deltas/{i}/{name}": delta for i in set(owners) for name, delta in self.deltas[i].items()}
         facts = {key: getattr(self, key) for key in ("method", "seconds", "config", "history", "scores", "warnings")}
-        facts |= {"model": self.gan.name, "model_sha256": self.gan.sha256, "photos": len(self), "format": 1}
+        facts |= {"model": self.gan.name, "model_sha256": self.gan.sha256, "photos": len(self), "generators": owners, "format": 1}
         try:
             with atomic_path(folder / "clone.safetensors") as temporary:
                 save_file({key: value.detach().contiguous() for key, value in tensors.items()}, temporary)
@@ -167,14 +166,11 @@ class Inversion:
             if facts["model_sha256"] != gan.sha256:
                 raise GanInvError(f"{folder} holds a clone of the generator {facts['model']!r} with other weights than {gan.name!r}: load that one.")
             noise = {key.removeprefix("noise/"): value for key, value in tensors.items() if key.startswith("noise/")}
-            shared: Deltas = {}
             deltas: list[Deltas] = [{} for _ in tensors["ws"]]
             for key, value in tensors.items():
                 if key.startswith("deltas/"):
                     _, i, name = key.split("/", 2)
-                    (shared if i == "all" else deltas[int(i)])[name] = value
-            if shared:
-                deltas = [shared for _ in deltas]
+                    deltas[int(i)][name] = value
             tuned = any(deltas)
             return cls(
                 facts["method"],
@@ -182,7 +178,7 @@ class Inversion:
                 tensors["target"],
                 tensors["ws"],
                 noise or None,
-                deltas if tuned else [],
+                [deltas[i] for i in facts.get("generators", range(len(deltas)))] if tuned else [],
                 tensors.get("initial"),
                 facts["history"],
                 facts["seconds"],
