@@ -20,7 +20,7 @@ from ganinv.study import Study, Variant, compare, shortened
 from ganinv.study.figure import grid
 from ganinv.study.profiles import seeded
 
-COLUMNS = "image,method,mse,psnr,ssim,perceptual_efficientnet-lite0,seconds,frechet_before,frechet_after".split(",")
+COLUMNS = ["image", "method", "mse", "psnr", "ssim", "perceptual_efficientnet-lite0", "seconds", "frechet_before", "frechet_after"]
 
 
 def test_rows_hold_the_scores_of_every_photo_and_method(tiny_bundle, photos, fakes):
