@@ -49,6 +49,17 @@ def test_the_book_extra_names_what_the_pages_are_built_with(project):
     assert needed <= names(project["optional-dependencies"]["book"])
 
 
+def test_the_tests_bring_every_cluster_that_studies_run_on(project):
+    extras = project["optional-dependencies"]
+    assert "ganinv[dask,ray]" in extras["test"]
+    assert extras["dask"][0].startswith("dask[distributed]")
+    assert extras["ray"][0].startswith("ray[client]")  # ray:// needs its gRPC client
+
+
+def test_what_studies_need_is_declared(project):
+    assert {"joblib", "platformdirs"} <= names(project["dependencies"])
+
+
 def test_jupyter_book_stays_below_2(project):
     pin = next(r for r in project["optional-dependencies"]["book"] if r.startswith("jupyter-book"))
     assert "<2" in pin  # version 2 reads neither _config.yml nor _toc.yml
