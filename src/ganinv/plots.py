@@ -19,7 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, NullLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from matplotlib.transforms import Bbox
 from PIL import Image
 from torch import Tensor
@@ -572,8 +572,6 @@ def pareto(
             )
     ax.set_xscale("log" if "x" in log else "linear")
     ax.set_yscale("log" if "y" in log else "linear")
-    for letter in log:
-        _plain_numbers(getattr(ax, f"{letter}axis"))
     ax.margins(0.12)
     front = pareto_front(flat)
     left, bottom = (flat[front[0]][0], flat[front[-1]][1])
@@ -594,6 +592,8 @@ def pareto(
         xlim=(min(x0, limits[0] or x0), max(x1, (limits[0] or x1))),
         ylim=(min(y0, limits[1] or y0), max(y1, (limits[1] or y1))),
     )
+    for letter in log:
+        _plain_numbers(getattr(ax, f"{letter}axis"))
     if shown:
         ax.legend(handles=shown, fontsize=9)
     _place_names(figure, ax, named)
@@ -831,8 +831,9 @@ def _raise_floor(ax: Axes, lines: Sequence[np.ndarray], floor: float) -> None:
 
 
 def _plain_numbers(axis: Any) -> None:
-    """Ticks of a logarithmic axis at 1, 2 and 5 times powers of ten, written out."""
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    """Ticks of a logarithmic axis, whose limits are set, at round numbers that are written out."""
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)) if high > 10 * low else MaxNLocator(6))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(lambda value, _: f"{value:g}")
 
