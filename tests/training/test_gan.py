@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+import ganinv
 from ganinv import GanInvError
 from ganinv.training import gan
-from ganinv.training.gan import GanConfig, Stage, Trainer, train
+from ganinv.training.gan import GanConfig, Stage, Start, Trainer, train
 
 STEPS = 26  # of the tiny configuration
 
@@ -331,3 +332,75 @@ def test_divergence_is_one_sentence_and_spoils_no_checkpoint(undisturbed, tiny_c
         train(dataclasses.replace(tiny_config, lr=1e25), images, tmp_path)
     assert (tmp_path / "checkpoint.pt").read_bytes() == before
     assert_same(everything(train(tiny_config, images, tmp_path)), everything(undisturbed[0]))
+
+
+# --- going on from trained networks -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def start(undisturbed):
+    """The networks of the undisturbed run, with a record of their training."""
+    trainer = undisturbed[0]
+    before = {"images": trainer.seen, "seconds": 5}
+    return Start(trainer.G_ema, trainer.D.D, before, list(trainer.history), {40: np.zeros((8, 3, 8, 8), np.uint8)})
+
+
+def going_on(tiny_config, **changes):
+    return dataclasses.replace(tiny_config, stages=[Stage(32, 40, 0.2)], **changes)
+
+
+def test_a_run_goes_on_from_trained_networks(undisturbed, start, tiny_config, images, tmp_path):
+    first = []
+    trainer = train(going_on(tiny_config), images, tmp_path, lambda trainer, losses: first.append((trainer.seen, losses["alpha"])), start)
+    seen = undisturbed[0].seen
+    assert [row[0] for row in first] == [seen + 8 * i for i in range(1, 6)]
+    assert first[0][1] == 1.0  # nothing to fade in
+    assert trainer.before == start.training
+    assert trainer.history[: len(start.history)] == start.history
+    assert sorted(path.stem for path in (tmp_path / "snapshots").iterdir()) == ["0000040", "0000240", "0000248"]
+    assert trainer.seconds > 5
+
+
+def test_before_its_first_step_it_draws_and_judges_as_they_did(undisturbed, start, tiny_config, images, tmp_path):
+    trainer = Trainer(going_on(tiny_config), images, tmp_path)
+    trainer.begin(start)
+    assert_same(trainer.G.state_dict(), start.G.state_dict())
+    assert_same(trainer.G_ema.state_dict(), start.G.state_dict())
+    assert_same(trainer.D.D.state_dict(), start.D.state_dict())
+    assert all(p.requires_grad for p in trainer.G.parameters())
+    assert not any(p.requires_grad for p in trainer.G_ema.parameters())
+
+
+def test_it_can_be_wider_and_resumes_without_the_networks(start, tiny_config, images, tmp_path):
+    config = going_on(tiny_config, channel_base=128, channel_max=12)
+
+    def press_ctrl_c(trainer, losses):
+        if trainer.steps == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(config, images, tmp_path / "a", press_ctrl_c, start)
+    resumed, whole = train(config, images, tmp_path / "a"), train(config, images, tmp_path / "b", start=start)
+    assert resumed.G.synthesis.b8.conv0.weight.shape[1] == 12
+    assert_same(resumed.G.state_dict(), whole.G.state_dict())
+    assert resumed.before == whole.before == start.training
+
+
+def test_networks_of_other_sizes_are_refused(start, tiny_config, images, tmp_path):
+    with pytest.raises(GanInvError, match=r"has z_dim=8, the configuration asks for 16: only channels can be added"):
+        train(going_on(tiny_config, z_dim=16), images, tmp_path, start=start)
+    with pytest.raises(GanInvError, match=r"has img_resolution=32, the configuration asks for 8"):
+        train(tiny_config, images, tmp_path, start=start)
+
+
+def test_a_bundle_brings_the_record_of_its_training():
+    faces64 = ganinv.load("faces64")
+    start = Start.of_bundle(faces64)
+    record = json.loads((faces64.folder / "training.json").read_text())
+    assert start.history == record["history"]
+    assert start.training == faces64.card["training"]
+    assert list(start.snapshots) == [row["images"] for row in record["snapshots"]]
+    assert {images.shape[1:] for images in start.snapshots.values()} == {(3, r, r) for r in (16, 32, 64)}
+    assert len({images.tobytes() for images in start.snapshots.values()}) == len(start.snapshots)
+    with pytest.raises(GanInvError, match="faces64 comes without a discriminator, which training needs"):
+        Start.of_bundle(dataclasses.replace(faces64, D=None))

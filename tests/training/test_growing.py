@@ -3,9 +3,10 @@
 import pytest
 import torch
 
+from ganinv import GanInvError
 from ganinv.stylegan2 import Discriminator, Generator
 from ganinv.stylegan2.ops import downsample2d, upsample2d
-from ganinv.training.growing import FadingDiscriminator, grow_discriminator, grow_generator
+from ganinv.training.growing import FadingDiscriminator, grow_discriminator, grow_generator, wider_discriminator, wider_generator
 
 SIZES = dict(channel_base=128, channel_max=16)
 
@@ -88,3 +89,44 @@ def test_both_ways_in_are_trained_while_fading(D):
     fading(torch.randn(4, 3, 32, 32)).sum().backward()
     for p in (fading.old_fromrgb.weight, fading.D.b32.fromrgb.weight, fading.D.b16.conv0.weight):
         assert p.grad.abs().max() > 0
+
+
+@pytest.mark.parametrize(("channel_base", "channel_max"), [(256, 32), (128, 24), (128, 16)], ids=["all layers", "coarse layers", "none"])
+def test_a_wider_generator_draws_the_same_images(G, channel_base, channel_max):
+    wide = wider_generator(G, channel_base, channel_max)
+    z = torch.randn(3, 8)
+    assert wide.config == {**G.config, "channel_base": channel_base, "channel_max": channel_max}
+    torch.testing.assert_close(wide(z, noise_mode="const"), G(z, noise_mode="const"), atol=1e-5, rtol=1e-4)
+
+
+def test_training_finds_a_use_for_the_new_channels(G):
+    """Nothing listens to them yet, but the weights that would do receive a gradient."""
+    wide = wider_generator(G, 256, 32)
+    listening = wide.synthesis.b16.conv1.weight
+    assert not listening[:8, 8:].any()
+    assert listening[8:].std() > 0.5
+    wide(torch.randn(3, 8), noise_mode="const").square().mean().backward()
+    assert (listening.grad[:8, 8:] != 0).all()
+
+
+def test_a_wider_discriminator_judges_alike(D):
+    """Exactly so without the minibatch standard deviation, which is the mean over all channels."""
+    D.b4.conv.weight[:, -1] = 0
+    wide = wider_discriminator(D, 256, 32)
+    x = torch.randn(4, 3, 16, 16)
+    torch.testing.assert_close(wide(x), D(x), atol=1e-5, rtol=1e-4)
+
+
+def test_the_minibatch_standard_deviation_stays_the_last_input(D):
+    wide = wider_discriminator(D, 256, 32)
+    old, new = D.b4.conv, wide.b4.conv
+    torch.testing.assert_close(new.weight[:16, -1] * new.weight_gain, old.weight[:, -1] * old.weight_gain)
+    torch.testing.assert_close(new.weight[:16, :16] * new.weight_gain, old.weight[:, :16] * old.weight_gain)
+    assert not new.weight[:16, 16:-1].any()
+
+
+def test_no_layer_can_shrink(G, D):
+    with pytest.raises(GanInvError, match=r"would shrink from .* a network can only be made wider"):
+        wider_generator(G, 64, 16)
+    with pytest.raises(GanInvError, match="would shrink"):
+        wider_discriminator(D, 128, 8)

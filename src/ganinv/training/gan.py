@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -21,10 +21,14 @@ from torch import Tensor
 
 from ..errors import GanInvError
 from ..files import atomic_path
+from ..images import unpack_images
 from ..interrupt import Interrupt
 from ..losses.adversarial import discriminator_loss, generator_loss, r1_penalty
 from ..stylegan2 import Discriminator, Generator
-from .growing import FadingDiscriminator, grow_discriminator, grow_generator
+from .growing import FadingDiscriminator, grow_discriminator, grow_generator, wider_discriminator, wider_generator
+
+if TYPE_CHECKING:
+    from ..zoo import Bundle
 
 HISTORY_STEPS = 50
 
@@ -58,6 +62,7 @@ class GanConfig:
     r1_interval: int = 16
     style_mixing: float = 0.5
     ema_images: int = 10_000  # half-life of the average weights, at most; early on, 5 % of the images seen
+    conv_clamp: float | None = None
     bf16: bool = False  # bfloat16 convolutions (worth it only on processors with AMX or AVX512-BF16)
     seed: int = 0
     checkpoint_seconds: float = 180.0
@@ -66,6 +71,43 @@ class GanConfig:
     @property
     def total_images(self) -> int:
         return sum(stage.images for stage in self.stages)
+
+
+@dataclass
+class Start:
+    """Trained networks to go on from, with the record of their training as far as it is known.
+
+    Attributes:
+        training: the summary in their model card (``{"images": ..., "seconds": ..., "config": ...}``).
+        history: rows of their loss curves.
+        snapshots: what they drew on the way, uint8 ``[n, 3, r, r]`` by the number of images seen.
+    """
+
+    G: Generator
+    D: Discriminator
+    training: dict[str, Any] = field(default_factory=dict)
+    history: list[dict[str, float]] = field(default_factory=list)
+    snapshots: dict[int, np.ndarray] = field(default_factory=dict)
+
+    @classmethod
+    def of_bundle(cls, gan: Bundle) -> Start:
+        """Go on from a bundle: its ``training.json`` and snapshot sheets are carried along where it has them.
+
+        Raises:
+            GanInvError: the bundle has no discriminator.
+        """
+        if gan.D is None:
+            raise GanInvError(f"{gan.name} comes without a discriminator, which training needs: start from a file that holds both networks.")
+        start = cls(gan.G, gan.D, gan.card.get("training", {}))
+        if gan.folder is not None and (gan.folder / "training.json").is_file():
+            record = json.loads((gan.folder / "training.json").read_text())
+            sheets = {row["resolution"]: unpack_images(gan.folder / f"snapshots-{row['resolution']}.webp") for row in record["snapshots"]}
+            strips = {size: len(sheet) // sum(row["resolution"] == size for row in record["snapshots"]) for size, sheet in sheets.items()}
+            start.history = record["history"]
+            for row in record["snapshots"]:
+                strip, sheet = strips[row["resolution"]], sheets[row["resolution"]]
+                start.snapshots[row["images"]] = sheet[row["row"] * strip : (row["row"] + 1) * strip].numpy()
+        return start
 
 
 class Trainer:
@@ -82,12 +124,41 @@ class Trainer:
         self.z_snapshot = torch.randn(64, config.z_dim, generator=torch.Generator().manual_seed(config.seed + 1))
         self.stage_index, self.stage_seen, self.seen, self.steps, self.seconds = 0, 0, 0, 0, 0.0
         self.history: list[dict[str, float]] = []
+        self.before: dict[str, Any] = {}  # training summary of the networks that this run went on from
         self.sums: dict[str, float] = {}  # of the losses since the last row of the history
         torch.manual_seed(config.seed)
-        self.G = Generator(config.z_dim, config.w_dim, self.stage.resolution, config.num_layers, config.channel_base, config.channel_max)
-        self.D = FadingDiscriminator(Discriminator(self.stage.resolution, config.channel_base, config.channel_max))
+        width = config.channel_base, config.channel_max, config.conv_clamp
+        self.G = Generator(config.z_dim, config.w_dim, self.stage.resolution, config.num_layers, *width)
+        self.D = FadingDiscriminator(Discriminator(self.stage.resolution, *width))
         self.G_ema = self._clone(self.G)
         self._make_optimisers()
+
+    def begin(self, start: Start) -> None:
+        """Take over the networks of ``start``, made wider where ``config`` has more channels, and the record of their training.
+
+        Raises:
+            GanInvError: the sizes that widening cannot change do not fit.
+        """
+        c = self.config
+        wanted = {"z_dim": c.z_dim, "w_dim": c.w_dim, "num_layers": c.num_layers, "img_resolution": self.stage.resolution, "conv_clamp": c.conv_clamp}
+        for name, value in wanted.items():
+            if (found := start.G.config[name]) != value:
+                raise GanInvError(f"The network to start from has {name}={found}, the configuration asks for {value}: only channels can be added.")
+        torch.manual_seed(c.seed)  # the new channels' weights
+        self.G = wider_generator(start.G, c.channel_base, c.channel_max).requires_grad_(True).train()
+        self.D = FadingDiscriminator(wider_discriminator(start.D, c.channel_base, c.channel_max).requires_grad_(True).train())
+        self.G_ema = self._clone(self.G)
+        self._make_optimisers()
+        self.before, self.history = start.training, list(start.history)
+        self.seen, self.seconds = self.images_before, float(start.training.get("seconds", 0))
+        for seen, images in start.snapshots.items():
+            with atomic_path(self.folder / "snapshots" / f"{seen:07d}.npy") as temporary:
+                np.save(temporary, images)
+
+    @property
+    def images_before(self) -> int:
+        """Images that the networks had been shown before this run."""
+        return int(self.before.get("images", 0))
 
     # -- stages ------------------------------------------------------------------------------------------------------
 
@@ -232,6 +303,7 @@ class Trainer:
             "opt_D": self.opt_D.state_dict(),
             "rng": self.rng.get_state(),
             "history": self.history,
+            "before": self.before,
             "sums": self.sums,
         }
         with atomic_path(self.folder / "checkpoint.pt") as temporary:
@@ -254,7 +326,7 @@ class Trainer:
                 getattr(self, name).load_state_dict(state[name])
             self.stage_index, self.stage_seen, self.seen, self.steps, self.seconds = state["counters"]
             self.rng.set_state(state["rng"])
-            self.history, self.sums = state["history"], state.get("sums", {})
+            self.history, self.sums, self.before = state["history"], state.get("sums", {}), state.get("before", {})
         except GanInvError:
             raise
         except Exception as error:  # the file decides what goes wrong
@@ -277,8 +349,14 @@ class Trainer:
             np.save(temporary, images.numpy())
 
 
-def train(config: GanConfig, images: np.ndarray, folder: str | Path, progress: Callable[[Trainer, dict[str, float]], None] | None = None) -> Trainer:
-    """Train, or go on from the checkpoint in ``folder``, until every stage is done.
+def train(
+    config: GanConfig,
+    images: np.ndarray,
+    folder: str | Path,
+    progress: Callable[[Trainer, dict[str, float]], None] | None = None,
+    start: Start | None = None,
+) -> Trainer:
+    """Train, or go on from the checkpoint in ``folder``, until every stage is done. A new run may ``start`` from trained networks.
 
     Writes ``checkpoint.pt`` every few minutes (atomically: a killed run loses minutes, never the file), ``history.json`` and ``snapshots/``.
     ``progress(trainer, losses)`` is called after every step. Ctrl-C lets the step finish, saves, and
@@ -288,7 +366,8 @@ def train(config: GanConfig, images: np.ndarray, folder: str | Path, progress: C
         GanInvError: a damaged checkpoint or one of another configuration, unfit images, or losses that are no longer finite.
     """
     trainer = Trainer(config, images, folder)
-    trainer.restore()
+    if not trainer.restore() and start is not None:
+        trainer.begin(start)
     last_save = last = time.monotonic()
     with Interrupt() as interrupt:
         while not trainer.done:
