@@ -547,6 +547,26 @@ def test_ctrl_c_saves_a_whole_step(run, tmp_path, tiny_array, monkeypatch):
     assert (tmp_path / "run" / "model.safetensors").exists()
 
 
+def test_training_goes_on_from_a_model_and_makes_it_wider(run, tmp_path, tiny_array):
+    np.save(tmp_path / "train.npy", tiny_array)
+    first = ["train", "gan", tmp_path, "--out", tmp_path / "first", "--tiny", "--images", "64"]
+    assert run(*first).exit_code == 0
+    model = tmp_path / "first" / "model.safetensors"
+    call = ["train", "gan", tmp_path, "--start", model, "--images", "32", "--set", "batch=8"]
+    result = run(*call, "--out", tmp_path / "second", "--set", "channel_base=512", "--set", "channel_max=24")
+    assert result.exit_code == 0, result.output
+    assert "16 × 16 pixels, from image 64" in result.stderr
+    gan = ganinv.load(tmp_path / "second" / "model.safetensors")
+    assert (gan.resolution, gan.G.config["channel_base"], gan.G.synthesis.b16.conv1.weight.shape[1]) == (16, 512, 24)
+    assert gan.card["training"]["images"] == 96
+    assert gan.card["training"]["before"]["images"] == 64
+    assert run(*call, "--out", tmp_path / "third", "--resolution", "8").exit_code == 2
+    narrower = run(*call, "--out", tmp_path / "third", "--set", "channel_base=128")
+    assert narrower.exit_code == 1
+    assert "can only be made wider" in one_sentence(narrower)
+    assert not (tmp_path / "third").exists()
+
+
 def test_settings_are_parsed_by_their_types():
     config = cli.configure(GanConfig(), ["lr=1e-3", "bf16=yes", "seed=3"])
     assert (config.lr, config.bf16, config.seed) == (0.001, True, 3)

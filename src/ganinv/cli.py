@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .inversion import Inversion
     from .report import ManifoldCheck
     from .study import Study
-    from .training.gan import GanConfig
+    from .training.gan import GanConfig, Start
     from .zoo import Bundle
 
 
@@ -587,6 +587,10 @@ def gan(
     resolution: Annotated[int | None, typer.Option(metavar="R", help="Final resolution, a power of two from 8.", rich_help_panel="Settings")] = None,
     batch: Annotated[int | None, typer.Option(min=1, metavar="N", help="Images a step.", rich_help_panel="Settings")] = None,
     seed: Annotated[int | None, typer.Option(min=0, metavar="N", help="Seed of all random numbers.", rich_help_panel="Settings")] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help="Go on from a trained model with its discriminator (faces64, or a file); --set channel_base=… widens it."),
+    ] = None,
     changes: Settings = None,
     tiny: Annotated[bool, typer.Option("--tiny", help=f"A minute-long try: small networks, 16 x 16 pixels, {TINY_IMAGES:,} images.")] = False,
     quiet: Quiet = False,
@@ -597,9 +601,11 @@ def gan(
     and its discriminator.
     """
     from .training.data import open_images
-    from .training.gan import Trainer, train
+    from .training.gan import Start, Trainer, train
+    from .zoo import load
 
-    config = training_config(tiny, images, resolution)
+    trained = None if start is None else Start.of_bundle(load(start))
+    config = training_config(tiny, images, resolution, trained)
     config = configure(config, [f"{name}={value}" for name, value in (("batch", batch), ("seed", seed)) if value is not None] + (changes or []))
     path = folder if folder.suffix == ".npy" else folder / "train.npy"
     array = open_images(path)
@@ -609,16 +615,16 @@ def gan(
 
         def show(trainer: Trainer, losses: dict[str, float]) -> None:
             nonlocal stage, before
-            before = trainer.seen - config.batch if before < 0 else before
+            before = trainer.seen - config.batch if before < 0 else before  # images seen before this call
             if trainer.stage.resolution != stage:
                 stage = trainer.stage.resolution
                 note(f"{stage} × {stage} pixels, from image {trainer.seen - config.batch:,}", quiet)
             rate = (trainer.seen - before) / (time.monotonic() - started)
             values = f"{rate:.0f} images/s  loss G {losses['loss_G']:.2f}  D {losses['loss_D']:.2f}"
-            bar.update(task, description=f"{stage} × {stage}", completed=trainer.seen, values=values)
+            bar.update(task, description=f"{stage} × {stage}", completed=trainer.seen - trainer.images_before, values=values)
 
         try:
-            trainer = train(config, array, out, show)
+            trainer = train(config, array, out, show, trained)
         except KeyboardInterrupt:
             typer.echo(f"saved in {out}: the same command goes on from there", err=True)
             raise
@@ -627,8 +633,11 @@ def gan(
         typer.echo(f"{out / 'model.safetensors'}: trained on {trainer.seen:,} images in {trainer.seconds / 60:.1f} minutes")
 
 
-def training_config(tiny: bool, images: int | None, resolution: int | None) -> GanConfig:
-    """The recipe of ``faces64`` (or the tiny one) cut or extended to ``resolution``, with its stages stretched to ``images`` in all."""
+def training_config(tiny: bool, images: int | None, resolution: int | None, start: Start | None = None) -> GanConfig:
+    """The recipe of ``faces64`` (or the tiny one) cut or extended to ``resolution``, with its stages stretched to ``images`` in all.
+
+    With networks to ``start`` from, their sizes, and the stages from their resolution on.
+    """
     from .stylegan2.generator import check_resolution
     from .training.gan import GanConfig, Stage
 
@@ -637,6 +646,14 @@ def training_config(tiny: bool, images: int | None, resolution: int | None) -> G
         stages = [Stage(8, TINY_IMAGES // 2, 0.05), Stage(16, TINY_IMAGES // 2, 0.05)]
         config = GanConfig(16, 16, 2, 256, 16, stages, batch=8, snapshot_images=TINY_IMAGES // 4)
     stages = config.stages
+    if start is not None:
+        if resolution is not None and resolution < start.G.img_resolution:
+            raise typer.BadParameter(
+                f"the model to start from draws {start.G.img_resolution} × {start.G.img_resolution} pixels", param_hint="--resolution"
+            )
+        sizes = {name: start.G.config[name] for name in ("z_dim", "w_dim", "num_layers", "channel_base", "channel_max", "conv_clamp")}
+        config = dataclasses.replace(config, **sizes)
+        resolution = resolution or start.G.img_resolution
     if resolution is not None:
         try:
             check_resolution(resolution)
@@ -646,6 +663,8 @@ def training_config(tiny: bool, images: int | None, resolution: int | None) -> G
             last = stages[-1]
             stages.append(Stage(2 * last.resolution, last.images, 2 * last.r1_gamma))
         stages = [stage for stage in stages if stage.resolution <= resolution] or [dataclasses.replace(stages[0], resolution=resolution)]
+    if start is not None:
+        stages = [stage for stage in stages if stage.resolution >= start.G.img_resolution]
     if images is not None:
         total = sum(stage.images for stage in stages)
         stages = [dataclasses.replace(stage, images=max(1, round(stage.images * images / total))) for stage in stages]
@@ -657,7 +676,9 @@ def save_model(trainer: Any, images: Path, out: Path) -> None:
     from .checkpoints import save_native
 
     record = images.with_suffix(".json")
-    training = {"images": trainer.seen, "seconds": round(trainer.seconds), "config": dataclasses.asdict(trainer.config)}
+    training: dict[str, Any] = {"images": trainer.seen, "seconds": round(trainer.seconds), "config": dataclasses.asdict(trainer.config)}
+    if trainer.before:
+        training["before"] = trainer.before
     training["data"] = json.loads(record.read_text()) if record.is_file() else {"file": images.name}
     save_native(out / "model.safetensors", {"G_ema": trainer.G_ema, "D": trainer.D.D}, metadata={"training": training})
 

@@ -1,6 +1,7 @@
 """From a training run to a bundle that loads like the one that ships."""
 
 import json
+import signal
 
 import numpy as np
 import pytest
@@ -118,3 +119,17 @@ def test_a_damaged_run_is_one_sentence(tmp_path, tiny_array, content):
     path.write_bytes(content) if isinstance(content, bytes) else torch.save(content, path)
     with pytest.raises(GanInvError, match=r"is not a training checkpoint"):
         open_run(tmp_path, tiny_array)
+
+
+def test_an_unfinished_run_is_not_released(released, tmp_path):
+    _, home, images, _ = released
+
+    def press_ctrl_c(trainer, losses):
+        signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(CONFIG, images[:40], tmp_path / "run", press_ctrl_c)
+    (tmp_path / "card.json").write_text(json.dumps(CARD))
+    with pytest.raises(GanInvError, match=r"run is not finished: go on with `ganinv train gan --out "):
+        release(tmp_path / "run", home / "data", tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"run", "card.json"}

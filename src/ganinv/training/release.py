@@ -63,12 +63,16 @@ def release(run: str | Path, data: str | Path, out: str | Path, samples: int = 1
     card = json.loads((out / "card.json").read_text())
     images = open_images(data / "train.npy")
     trainer = open_run(run, images)
+    if not trainer.done:
+        raise GanInvError(f"The run in {run} is not finished: go on with `ganinv train gan --out {run}`.")
     G, D = trainer.G_ema, trainer.D.D
     mean, cov = w_statistics(G)
     G.mapping.w_avg.copy_(mean)
     with atomic_path(out / "w_statistics.npz") as temporary, open(temporary, "wb") as file:
         np.savez_compressed(file, mean=mean.numpy(), cov=cov.numpy())
-    training = {"images": trainer.seen, "seconds": round(trainer.seconds), "config": asdict(trainer.config)}
+    training: dict[str, Any] = {"images": trainer.seen, "seconds": round(trainer.seconds), "config": asdict(trainer.config)}
+    if trainer.before:
+        training["before"] = trainer.before
     metadata = {"training": training, "licence": card["licence"]}
     checkpoints.save_native(out / "model.safetensors", {"G_ema": G, "D": D}, metadata=metadata, dtype=torch.float16)
     shipped = checkpoints.load(out / "model.safetensors").G  # measured as it will be loaded: rounded to float16
