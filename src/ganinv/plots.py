@@ -356,6 +356,7 @@ def curves(
     ax.margins(x=0.01)
     ax.set_xscale("log" if "x" in log else "linear")
     ax.set_yscale("log" if "y" in log else "linear")
+    _plain_numbers(ax, log)
     if len(lines) > 1 or not isinstance(y, str):
         _label_ends(ax)
     told = "; ".join(f"{name} from {ys[0]:.3g} to {ys[-1]:.3g}" for name, (_, ys) in lines.items())
@@ -394,6 +395,7 @@ def histories(
             ax.plot(xs[width - 1 :], means, color=colors[name], label=name)
         ax.set_title(title, fontsize=9)
         ax.set_yscale("log" if key in log else "linear")
+        _plain_numbers(ax, "y" if key in log else "")
         ax.tick_params(labelsize=8)
         ax.set_xlabel(x, fontsize=9)
     for ax in axes.flat[len(titles) :]:
@@ -471,7 +473,7 @@ def band_profile(
     ax.set_yscale("log" if log else "linear")
     if log:
         _raise_floor(ax, list(lines.values()), 1e-3)
-        _plain_numbers(ax.yaxis)
+        _plain_numbers(ax, "y")
     ax.set(ylabel=ylabel, title=title or "")
     ax.margins(x=0.03)
     _label_ends(ax)
@@ -592,8 +594,7 @@ def pareto(
         xlim=(min(x0, limits[0] or x0), max(x1, (limits[0] or x1))),
         ylim=(min(y0, limits[1] or y0), max(y1, (limits[1] or y1))),
     )
-    for letter in log:
-        _plain_numbers(getattr(ax, f"{letter}axis"))
+    _plain_numbers(ax, log)
     if shown:
         ax.legend(handles=shown, fontsize=9)
     _place_names(figure, ax, named)
@@ -830,12 +831,15 @@ def _raise_floor(ax: Axes, lines: Sequence[np.ndarray], floor: float) -> None:
         ax.set_ylim(bottom=floor * largest)
 
 
-def _plain_numbers(axis: Any) -> None:
-    """Ticks of a logarithmic axis, whose limits are set, at round numbers that are written out."""
-    low, high = axis.get_view_interval()
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5)) if high > 10 * low else MaxNLocator(6))
-    axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(lambda value, _: f"{value:g}")
+def _plain_numbers(ax: Axes, log: str) -> None:
+    """Write out the numbers of logarithmic axes, whose limits are set, at round ticks; powers of ten from three decades on."""
+    ax.autoscale_view()
+    for axis in (getattr(ax, f"{letter}axis") for letter in log):
+        low, high = axis.get_view_interval()
+        if high < 1e3 * low:
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5)) if high > 8 * low else MaxNLocator(6))
+            axis.set_minor_locator(NullLocator())
+            axis.set_major_formatter(lambda value, _: f"{value:g}")
 
 
 def _markers(n: int) -> list[str]:
