@@ -221,6 +221,14 @@ def test_settings_that_cannot_be(invert, tmp_path, arguments, said):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_run_that_diverges_says_so(invert, tmp_path):
+    finished = invert(*QUICK, "--set", "lr_G=1e20")
+    assert finished.exit_code == 0, finished.output
+    assert re.search(r"^note: near-perfect inversion diverged at step 1 and was stopped; .*lower lr_G \(now 1e\+20\)", finished.stderr, re.MULTILINE)
+    assert "Warning" not in finished.stderr
+    assert json.loads((tmp_path / "out" / "clone.json").read_text())["warnings"][0] in finished.stderr
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

@@ -204,7 +204,8 @@ def invert_one(
             values = "  ".join(f"{name} {value:.4f}" for name, value in progress.values.items())
             bar.update(task, description=f"{Path(photo).name}: {progress.stage}", completed=progress.step, total=progress.steps, values=values)
 
-        result = METHODS[method].function(gan, target, config, show, state)
+        with friendly_warnings(quiet):
+            result = METHODS[method].function(gan, target, config, show, state)
         measured = None
         if check is not None and result.tuned:
             check.progress = lambda drawn, total: bar.update(
@@ -763,12 +764,13 @@ def progress_bar(values: str, quiet: bool) -> Any:
 
 @contextmanager
 def friendly_warnings(quiet: bool) -> Iterator[None]:
-    """What :mod:`ganinv.images` warns of is for the user to know: one line each, without the source code."""
+    """What :mod:`ganinv.images` and a run that diverged warn of is for the user to know: one line each, without the source code."""
     from .images import ImageWarning
+    from .inversion import DivergenceWarning
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield
     for warning in caught:
-        if issubclass(warning.category, ImageWarning):
+        if issubclass(warning.category, ImageWarning | DivergenceWarning):
             note(f"note: {warning.message}", quiet)
