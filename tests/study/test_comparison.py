@@ -14,7 +14,7 @@ from PIL import Image
 
 from ganinv import GanInvError
 from ganinv.images import from_uint8, to_uint8
-from ganinv.inversion import METHODS, Projection
+from ganinv.inversion import METHODS, PTI, Projection
 from ganinv.metrics import feature_statistics, frechet_distance, generator_statistics, scores
 from ganinv.study import Study, Variant, compare, shortened
 from ganinv.study.figure import grid
@@ -136,6 +136,15 @@ def test_a_warning_is_kept_with_the_result(tiny_bundle, photos, fakes, monkeypat
         assert [(warning.image, warning.reason) for warning in study.warnings] == [("first", "it diverged."), ("second", "it diverged.")]
     assert "- worried, second: it diverged." in study.markdown()
     assert len(study.summary()["warnings"]) == 2
+
+
+def test_a_diverging_run_is_reported_once(tiny_bundle, photos, recwarn):
+    config = Projection(space="w", steps=2, perceptual_weight=0.0, w_avg_samples=50)
+    study = compare(tiny_bundle, photos, ["pti"], {"pti": PTI(steps=30, lr=1e3, pivot=config)}, samples=0)
+    said = [(found.image, found.reason) for found in [*study.warnings, *study.failures]]
+    assert [image for image, _ in said] == ["first", "second"]
+    assert all("diverged" in reason for _, reason in said)
+    assert not [warning for warning in recwarn if "diverged" in str(warning.message)]
 
 
 def test_files(tiny_bundle, photos, fakes, tmp_path):

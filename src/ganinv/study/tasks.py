@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 import zipfile
 from collections.abc import Callable, Mapping
 from contextlib import closing
@@ -21,7 +22,7 @@ from ..errors import GanInvError
 from ..features import EFFICIENTNET
 from ..files import atomic_path
 from ..images import to_uint8
-from ..inversion import METHODS
+from ..inversion import METHODS, DivergenceWarning
 from ..metrics import batch_scores
 from ..report import SEED, ManifoldCheck
 from ..zoo import Bundle
@@ -141,7 +142,9 @@ def attempt(
 ) -> tuple[Key, Outcome | str]:
     """Run one task, in whatever process; an error of its own becomes a sentence, and does not end the others."""
     try:
-        result = function(gan, target, variant.config)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DivergenceWarning)  # it is in the result, too
+            result = function(gan, target, variant.config)
         scores = batch_scores(result.image, target, (measurement.trunk,))[0]
         after = check.distance(result.generator) if check is not None and result.tuned else None
         return key, Outcome(to_uint8(result.image.clamp(-1, 1)), scores, result.seconds, torch.get_num_threads(), after, result.warnings)
