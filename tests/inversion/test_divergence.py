@@ -197,7 +197,7 @@ def test_a_normal_run_says_nothing(tiny_bundle, tiny_targets, start):
     with warnings.catch_warnings():
         warnings.simplefilter("error", DivergenceWarning)
         for settings in (dict(), dict(lambda_recon=0.0), dict(p=0.5, lr_latent=1e-2), dict(p=0.0)):
-            result = near_perfect(tiny_bundle, tiny_targets[:1], NearPerfect(steps=80, global_interval=2, **settings), start=start[0])
+            result = near_perfect(tiny_bundle, tiny_targets[:1], NearPerfect(steps=60, global_interval=2, **settings), start=start[0])
             assert result.warnings == [""]
 
 
