@@ -147,7 +147,8 @@ def attempt(
             result = function(gan, target, variant.config)
         scores = batch_scores(result.image, target, (measurement.trunk,))[0]
         after = check.distance(result.generator) if check is not None and result.tuned else None
-        return key, Outcome(to_uint8(result.image.clamp(-1, 1)), scores, result.seconds, torch.get_num_threads(), after, result.warnings)
+        said = [sentence for sentence in result.warnings if sentence]  # a photo that all went well with has an empty one
+        return key, Outcome(to_uint8(result.image.clamp(-1, 1)), scores, result.seconds, torch.get_num_threads(), after, said)
     except GanInvError as error:
         return key, str(error)
     except Exception as error:  # one method's fault is not to cost the results of the others
