@@ -447,7 +447,7 @@ def print_study(study: Study) -> None:
     columns = [("mse", "MSE", ".4f"), ("psnr", "PSNR (dB)", ".1f"), ("ssim", "SSIM", ".3f"), ("perceptual", "perceptual", ".3f")]
     columns += [("seconds", "seconds", ".1f"), *([("frechet_after", "Fréchet distance", ".1f")] if study.frechet else [])]
     for _, head, _ in columns:
-        table.add_column(head, justify="right")
+        table.add_column(head, justify="right", min_width=8, overflow="fold")  # on a narrow terminal the spread goes below the mean
     for name in study.variants:
         table.add_row(name, *(study.cell(name, column, digits) for column, _, digits in columns))
     if study.frechet:
