@@ -102,7 +102,8 @@ def release(run: str | Path, data: str | Path, out: str | Path, samples: int = 1
     with atomic_path(out / "card.json") as temporary:
         temporary.write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n")
     with atomic_path(out / "training.json") as temporary:
-        temporary.write_text(json.dumps({"history": trainer.history, "snapshots": pack_snapshots(Path(run), out)}) + "\n")
+        history = [{key: round(value, 4) for key, value in row.items()} for row in trainer.history]
+        temporary.write_text(json.dumps({"history": history, "snapshots": pack_snapshots(Path(run), out)}) + "\n")
     return card
 
 
