@@ -1,6 +1,6 @@
 """What a step of near-perfect inversion costs, and what sixteen photos at once cost.
 
-    python benchmarks/near_perfect.py                                                # all of it (a quarter of an hour of one core)
+    python benchmarks/near_perfect.py                                                # all of it (six minutes of an idle core)
     python benchmarks/near_perfect.py --only step --rounds 5
 
 Three tables. *step*: the parts of a step in milliseconds, and the whole beside its floor, the same number of plain steps of GAN training (one
