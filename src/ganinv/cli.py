@@ -357,14 +357,13 @@ def ablate(
     Reports error and Fréchet distance of the full loss and without each of its parts, and whether the paper's orderings hold. Outputs and
     options are those of compare.
     """
-    from . import METHODS
-    from .inversion import WEIGHTS_ONLY
     from .study import ablate as run_ablate
+    from .study.ablation import full_loss
     from .study.profiles import default_config, seeded
     from .zoo import load
 
     gan = load(model)
-    config = default_config(WEIGHTS_ONLY if weights_only else METHODS["near-perfect"].config, gan, profile)
+    config = default_config(full_loss(weights_only), gan, profile)
     config = configure(config if seed is None else seeded(config, seed), changes or [], "--config")
     run_study(
         lambda targets, **options: run_ablate(gan, targets, config, **options),

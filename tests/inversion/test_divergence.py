@@ -12,7 +12,7 @@ from ganinv.inversion import PTI, NearPerfect, Projection, Resume, near_perfect,
 from ganinv.inversion.divergence import EVERY, FACTOR, PATIENCE, DivergenceWarning, Watch
 
 FAST = Projection(space="w_plus", steps=10, perceptual_weight=0.0, w_avg_samples=100, optimise_noise=False)
-RECON_ONLY = dict(lambda_adv=0.0, lambda_global=0.0)
+RECON_ONLY = dict(lambda_adv=0.0, lambda_global=0.0, lambda_locality=0.0)
 SENTENCE = r"^{} diverged at step \d+ and was stopped; the result is its best state, of step {} with an MSE of \d\.\d+: lower {}.*\)\.$"
 
 

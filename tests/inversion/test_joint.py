@@ -12,7 +12,9 @@ from ganinv.inversion import NearPerfect, Projection, near_perfect, projection
 from ganinv.stylegan2 import Discriminator
 
 FAST = Projection(space="w_plus", steps=10, perceptual_weight=0.0, w_avg_samples=100, optimise_noise=False)
-CONFIG = NearPerfect(steps=12, p=0.8, lr_G=3e-3, lr_latent=1e-3, global_interval=2, r1_interval=2, noise_weight=1.0, joint=True, initial=FAST)
+CONFIG = NearPerfect(
+    steps=12, p=0.8, lr_G=3e-3, lr_latent=1e-3, global_interval=2, r1_interval=2, noise_weight=1.0, lambda_locality=0.0, joint=True, initial=FAST
+)
 
 
 @pytest.fixture(scope="module")

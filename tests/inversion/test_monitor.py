@@ -79,7 +79,7 @@ def test_the_gradient_in_the_history_is_the_terms(gan, tiny_targets, start):
     from ganinv.inversion.tuning import trainable_copy
     from ganinv.losses.laplacian_pyramid import laplacian_pyramid_loss
 
-    config = NearPerfect(steps=1, lambda_adv=0, lambda_global=0, lambda_recon=7.0, history_gradients=1)
+    config = NearPerfect(steps=1, lambda_adv=0, lambda_global=0, lambda_locality=0, lambda_recon=7.0, history_gradients=1)
     (row,) = near_perfect(gan, tiny_targets[:1], config, start=start[0]).history
     G, weights = trainable_copy(gan.G)
     gradients = torch.autograd.grad(laplacian_pyramid_loss(G.synthesis(start.ws[:1]), tiny_targets[:1]), weights)

@@ -22,7 +22,9 @@ RECON_ONLY = dict(lambda_adv=0.0, lambda_global=0.0)
 def near(**settings):
     """A configuration that does not move with the defaults, which come from a sweep on another network."""
     base = dict(p=1.0, lambda_recon=100.0, lambda_adv=1.0, lambda_global=1.0, lr_G=1e-3, lr_D=1e-3, lr_noise=0.05, lr_latent=0.0)
-    return NearPerfect(**{**base, "batch": 4, "global_interval": 1, "r1_interval": 16, "tune_noise": True, "noise_weight": 0.0, **settings})
+    return NearPerfect(
+        **{**base, "batch": 4, "lambda_locality": 0.0, "global_interval": 1, "r1_interval": 16, "tune_noise": True, "noise_weight": 0.0, **settings}
+    )
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import math
 import pytest
 
 from ganinv import GanInvError
-from ganinv.inversion import METHODS, WEIGHTS_ONLY, near_perfect
+from ganinv.inversion import METHODS, THREE_LOSSES, near_perfect
 from ganinv.metrics import mse
 from ganinv.study import Row, ablate
 from ganinv.study.ablation import CLAIMS, FULL, NO_ADV, NO_GLOBAL, NO_RECON, ROWS, Ablation, find_orderings
@@ -37,8 +37,11 @@ def tuned(study):
 def test_both_settings_and_the_fast_profile(tiny_bundle, photos, monkeypatch):
     monkeypatch.setattr("ganinv.study.ablation.run_study", lambda study, *arguments: study)
     noise, weights = ablate(tiny_bundle, photos), ablate(tiny_bundle, photos, weights_only=True)
-    assert noise.variants[FULL].config == METHODS["near-perfect"].config
-    assert weights.variants[FULL].config == WEIGHTS_ONLY
+    assert noise.variants[FULL].config == dataclasses.replace(METHODS["near-perfect"].config, lambda_locality=0.0)
+    assert weights.variants[FULL].config == THREE_LOSSES
+    for study in (noise, weights):  # the paper's losses, and no other that could do their work
+        config = study.variants[FULL].config
+        assert (config.lambda_l2, config.lambda_perceptual, config.lambda_locality) == (0, 0, 0)
     assert (tuned(noise), tuned(weights)) == ("weights and noise", "weights only")
     assert (noise.samples, noise.label["profile"]) == (2000, "full")
     fast = ablate(tiny_bundle, photos, weights_only=True, profile="fast")

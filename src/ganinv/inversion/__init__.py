@@ -11,7 +11,7 @@ from typing import Any
 
 from .divergence import DivergenceWarning
 from .loop import Callback, Loop, Progress, Resume
-from .near_perfect import PIVOTAL_TUNING, WEIGHTS_ONLY, NearPerfect, near_perfect
+from .near_perfect import PIVOTAL_TUNING, THREE_LOSSES, WEIGHTS_ONLY, NearPerfect, near_perfect
 from .projection import Projection, projection
 from .pti import PTI, pti
 from .result import Inversion
@@ -38,6 +38,7 @@ __all__ = [
     "METHODS",
     "PIVOTAL_TUNING",
     "PTI",
+    "THREE_LOSSES",
     "WEIGHTS_ONLY",
     "Callback",
     "DivergenceWarning",

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..errors import GanInvError
 from ..features import EFFICIENTNET
-from ..inversion import METHODS, WEIGHTS_ONLY, NearPerfect
+from ..inversion import METHODS, THREE_LOSSES, NearPerfect
 from ..zoo import Bundle
 from .backends import LOCAL
 from .photos import Photos
@@ -125,6 +125,11 @@ class Ablation(Study):
         return super().markdown() + "\n".join(lines) + "\n"
 
 
+def full_loss(weights_only: bool = False) -> NearPerfect:
+    """The paper's three losses and nothing besides: near-perfect inversion's defaults without their tether, or ``THREE_LOSSES``."""
+    return THREE_LOSSES if weights_only else replace(METHODS["near-perfect"].config, lambda_locality=0.0)
+
+
 def ablate(
     gan: Bundle,
     photos: Photos,
@@ -142,17 +147,16 @@ def ablate(
     """Invert every photo with the full loss and without each of its three parts, and look for the paper's orderings.
 
     Args:
-        config: the full loss; by default near-perfect inversion's own, which tunes the photo's noise maps beside the weights.
-        weights_only: by default its settings for weights alone (``WEIGHTS_ONLY``). With tuned noise the random images of the manifold hardly
-            change, so that the Fréchet distances say less.
+        config: the full loss; by default :func:`full_loss`.
+        weights_only: by default weights alone (``THREE_LOSSES``). With tuned noise the random images of the manifold hardly change, so that the
+            Fréchet distances say less.
         profile, source, trunk, samples, jobs, backend, cache, progress: see :func:`ganinv.study.compare`.
 
     Raises:
         GanInvError: as :func:`ganinv.study.compare`; a bundle without discriminator; a ``config`` in which one of the losses is off.
     """
     check_profile(profile)
-    default = WEIGHTS_ONLY if weights_only else METHODS["near-perfect"].config
-    base: NearPerfect = suited(config, gan) if config else default_config(default, gan, profile)
+    base: NearPerfect = suited(config, gan) if config else default_config(full_loss(weights_only), gan, profile)
     if off := [name for change in ROWS.values() for name in change if not getattr(base, name)]:
         raise GanInvError(f"an ablation starts from all three losses, but {off[0]} is 0: give it a weight.")
     if gan.D is None:
