@@ -49,6 +49,7 @@ NOISE_KNOBS = {
     "lr_D": (3e-4, 3e-3),
     "steps": (200, 800),
     "global_interval": (2, 8),
+    "lambda_locality": (0.0, 100.0, 1000.0),
     "lambda_global": (0.0,),
 }
 WEIGHTS_KNOBS = {
