@@ -50,13 +50,28 @@ def test_a_spike_is_left_alone():
 def test_a_run_that_starts_near_the_photo_may_leave_it_again():
     """Ten times the best is far away from the photo only where it is worse than the start, too."""
     assert watched([0.5] + [0.001] * 20 + [0.4] * 200)[2] == []
-    assert watched([0.05] + [0.05 * FACTOR * 0.99] * 500)[2] == []  # the ablation without a reconstruction term
+    assert watched([0.05] + [0.05 * FACTOR * 0.99] * 500)[2] == []
 
 
 def test_an_error_that_stays_far_away_is_a_divergence():
     errors = [1.0, 0.1] + [1.1] * 2 * PATIENCE
     assert watched(errors)[2][0] == 1 + PATIENCE
     assert watched(errors, last=True)[2][0] == 2  # at the end there is nothing to wait for
+
+
+def test_without_a_reconstruction_term_the_error_goes_where_it_will():
+    watch = Watch([torch.zeros(1)], "it", "lr (now 1)", reconstructs=False)
+    assert not any(watch.diverged(step, {"mse": error}) for step, error in enumerate([0.01, *[9.0] * 2 * PATIENCE]))
+    assert not watch.diverged(200, {"mse": 9.0}, last=True)
+    assert watch.diverged(201, {"mse": 9.0, "loss_D": float("nan")})
+
+
+def test_the_ablation_without_reconstruction_runs_to_its_end(tiny_bundle, tiny_targets, start, monkeypatch):
+    monkeypatch.setattr("ganinv.inversion.divergence.FACTOR", 0.0)  # above the start is bad enough, and that is where it goes
+    config = NearPerfect(steps=3 * PATIENCE, lr_G=0.02, lambda_recon=0, lambda_adv=0, lambda_locality=0, tune_noise=False, global_interval=1)
+    result = near_perfect(tiny_bundle, tiny_targets[:1], config, start=start[0])
+    assert len(result.history) == 3 * PATIENCE
+    assert result.warnings == [""]
 
 
 @pytest.mark.parametrize("bad", [{"mse": float("nan")}, {"loss": torch.tensor([1.0, float("inf")]), "mse": 0.1}, {"loss_D": float("nan")}])

@@ -25,16 +25,17 @@ class Watch:
     """Watches the MSE of what is being tuned, and keeps a copy of its best state.
 
     A run has diverged when a loss is not finite, or when the MSE has been above that of the start *and* above ten times the best for 50 evaluations
-    in a row. A run without reconstruction term may stay above its start for good, but comes nowhere near ten times that.
+    in a row. In a run without reconstruction term the MSE goes where it will, and only losses are looked at.
 
     Args:
         tensors: what is tuned; each evaluation belongs to the values they have when :meth:`diverged` is called.
         name: of the method, for the sentence.
         cure: what to lower.
+        reconstructs: whether some term of the loss brings the MSE down.
     """
 
-    def __init__(self, tensors: Sequence[Tensor], name: str, cure: str):
-        self.tensors, self.name, self.cure = list(tensors), name, cure
+    def __init__(self, tensors: Sequence[Tensor], name: str, cure: str, reconstructs: bool = True):
+        self.tensors, self.name, self.cure, self.reconstructs = list(tensors), name, cure, reconstructs
         self.kept = [tensor.detach().clone() for tensor in self.tensors]
         self.kept_mse, self.kept_step = math.inf, -1
         self.start, self.best = math.inf, math.inf
@@ -61,7 +62,7 @@ class Watch:
         self.evaluations += 1
         self.best = min(self.best, mse)
         self.bad = self.bad + 1 if mse > max(self.start, FACTOR * self.best) else 0
-        return self.bad >= (1 if last else PATIENCE)
+        return self.reconstructs and self.bad >= (1 if last else PATIENCE)
 
     def go_back(self, step: int) -> None:
         """Give the tensors the best values kept, and write the sentence that says so into :attr:`warning`.

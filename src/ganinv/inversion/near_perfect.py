@@ -126,6 +126,11 @@ class NearPerfect:
         return self.lambda_adv > 0 or self.lambda_global > 0
 
     @property
+    def reconstructs(self) -> bool:
+        """Whether some term compares the photo with its reconstruction."""
+        return self.lambda_recon > 0 or self.lambda_l2 > 0 or self.lambda_perceptual > 0
+
+    @property
     def factors(self) -> dict[str, float]:
         """What each term of the generator's loss is multiplied with; those of random images make up for the steps without them."""
         here = {"recon": self.lambda_recon, "l2": self.lambda_l2, "perceptual": self.lambda_perceptual, "noise": self.noise_weight}
@@ -253,7 +258,7 @@ def _tune(
     adam_G = torch.optim.Adam(groups, betas=(config.beta1, config.beta2), fused=True)
     rates = [group["lr"] for group in adam_G.param_groups]
     rates_named = f"lr_G (now {config.lr_G:g}) or lr_noise (now {config.lr_noise:g})"
-    watch = Watch([*weights, *offsets.values(), ws], "near-perfect inversion", rates_named)
+    watch = Watch([*weights, *offsets.values(), ws], "near-perfect inversion", rates_named, config.reconstructs)
     state = {"G": G, "ws": ws, "offsets": offsets, "adam_G": adam_G, "random": random, "watch": watch, "history": (history := [])}
     reals: Reals | None = None
     if config.adversarial and gan.D is not None:
