@@ -102,7 +102,7 @@ def invert(
         "inverted"
     ),
     align: Annotated[Align, typer.Option(help="How a photo is cropped: around the face, the central square, or not at all.")] = Align.FACE,
-    frechet: Annotated[bool, typer.Option("--frechet", help="Also measure what tuning did to all other images (some minutes).")] = False,
+    frechet: Annotated[bool, typer.Option("--frechet", help="Also measure what tuning did to all other images (well under a minute).")] = False,
     frechet_samples: Annotated[int, typer.Option(min=2, metavar="N", help="Images drawn for that.")] = 2000,
     steps: Annotated[int | None, typer.Option(min=1, metavar="N", help="Steps of the method's main stage.", rich_help_panel="Settings")] = None,
     seed: Annotated[int | None, typer.Option(min=0, metavar="N", help="Seed of all random numbers.", rich_help_panel="Settings")] = None,
