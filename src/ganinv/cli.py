@@ -65,6 +65,9 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but er
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any other setting; may be repeated.", rich_help_panel="Settings")
 ]
+Model = Annotated[str, typer.Option("--model", "-m", help="A model that ships, or a StyleGAN2 file (.safetensors, .pkl, .pt).")]
+Framing = Annotated[Align, typer.Option(help="How a photo is cropped: around the face, the central square, or not at all.")]
+Seed = Annotated[int | None, typer.Option(min=0, metavar="N", help="Seed of all random numbers.", rich_help_panel="Settings")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -97,15 +100,15 @@ def invert(
     method: Annotated[
         str, typer.Option("--method", "-M", help="near-perfect, pti, projection-wplus, projection-w or projection-z.")
     ] = "near-perfect",
-    model: Annotated[str, typer.Option("--model", "-m", help="A model that ships, or a StyleGAN2 file (.safetensors, .pkl, .pt).")] = "faces64",
+    model: Model = "faces64",
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Where the results go; with several photos, into a folder each.")] = Path(
         "inverted"
     ),
-    align: Annotated[Align, typer.Option(help="How a photo is cropped: around the face, the central square, or not at all.")] = Align.FACE,
+    align: Framing = Align.FACE,
     frechet: Annotated[bool, typer.Option("--frechet", help="Also measure what tuning did to all other images (well under a minute).")] = False,
     frechet_samples: Annotated[int, typer.Option(min=2, metavar="N", help="Images drawn for that.")] = 2000,
     steps: Annotated[int | None, typer.Option(min=1, metavar="N", help="Steps of the method's main stage.", rich_help_panel="Settings")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, metavar="N", help="Seed of all random numbers.", rich_help_panel="Settings")] = None,
+    seed: Seed = None,
     reals: Annotated[
         Source | None,
         typer.Option(help="near-perfect: what counts as real, the model's training images or the untouched generator's.", rich_help_panel="Settings"),
@@ -121,6 +124,7 @@ def invert(
     from . import METHODS
     from .inversion import WEIGHTS_ONLY
     from .report import ManifoldCheck
+    from .study.profiles import seeded, suited
     from .zoo import load
 
     if method not in METHODS:
@@ -129,10 +133,10 @@ def invert(
     config = WEIGHTS_ONLY if no_noise and method == "near-perfect" else METHODS[method].config
     if reals is not None and not hasattr(config, "reals"):
         raise typer.BadParameter(f"the method {method} sees no real images", param_hint="--reals")
-    config = configure(config, [*shorthands(config, steps, seed, reals, no_noise), *(changes or [])])
+    config = configure(config if seed is None else seeded(config, seed), [*shorthands(config, steps, reals, no_noise), *(changes or [])])
     gan = load(model)
-    if getattr(config, "reals", "") == "reference" and gan.reference is None and reals is None:
-        config = dataclasses.replace(config, reals="generator")
+    if reals is None and suited(config, gan) is not config:
+        config = suited(config, gan)
         note(f"{gan.name} comes without training images, so samples of the untouched generator stand in for them (--reals generator)", quiet)
     check = ManifoldCheck(gan, frechet_samples) if frechet else None
 
@@ -155,11 +159,9 @@ def invert(
         raise typer.Exit(1)
 
 
-def shorthands(config: Any, steps: int | None, seed: int | None, reals: Source | None, no_noise: bool) -> list[str]:
-    """The options that have a name of their own, as changes of ``config``; the seed is that of every stage."""
-    changes = [f"{name}={value}" for name, value in (("steps", steps), ("seed", seed), ("reals", reals)) if value is not None]
-    if seed is not None:
-        changes += [f"{name}.seed={seed}" for name in vars(config) if dataclasses.is_dataclass(getattr(config, name))]
+def shorthands(config: Any, steps: int | None, reals: Source | None, no_noise: bool) -> list[str]:
+    """The options that have a name of their own, as changes of ``config``."""
+    changes = [f"{name}={value}" for name, value in (("steps", steps), ("reals", reals)) if value is not None]
     if no_noise:
         changes += [f"{name}=false" for name in ("tune_noise", "optimise_noise") if hasattr(config, name)]
     return changes
@@ -261,12 +263,9 @@ PHOTO_SETS = "heldout (in the domain), real (the portraits that ship, and varian
 StudyPhotos = Annotated[list[str] | None, typer.Argument(metavar="PHOTO", help="Picture files, or names of photos that ship.")]
 PhotoSet = Annotated[str | None, typer.Option("--set", metavar="SET", help=f"Instead of files: {PHOTO_SETS}")]
 Limit = Annotated[int | None, typer.Option("--images", min=1, metavar="N", help="At most so many photos (8 of heldout).")]
-Model = Annotated[str, typer.Option("--model", "-m", help="A model that ships, or a StyleGAN2 file (.safetensors, .pkl, .pt).")]
-Framing = Annotated[Align, typer.Option(help="How a photo is cropped: around the face, the central square, or not at all.")]
 StudyProfile = Annotated[Profile, typer.Option("--profile", help="fast: 20 steps a stage, 200 samples and 2 photos, a try.")]
 Samples = Annotated[int | None, typer.Option(min=0, metavar="N", help="Images behind a Fréchet distance (2000); 0 measures none.")]
 Trunk = Annotated[str, typer.Option(help="The network of the perceptual distance.")]
-Seed = Annotated[int | None, typer.Option(min=0, metavar="N", help="Seed of all random numbers.", rich_help_panel="Settings")]
 Jobs = Annotated[int, typer.Option("--jobs", "-j", min=1, metavar="N", help="Photos inverted at the same time.", rich_help_panel="Machines")]
 Backend = Annotated[
     str,
@@ -586,7 +585,7 @@ def gan(
     ] = None,
     resolution: Annotated[int | None, typer.Option(metavar="R", help="Final resolution, a power of two from 8.", rich_help_panel="Settings")] = None,
     batch: Annotated[int | None, typer.Option(min=1, metavar="N", help="Images a step.", rich_help_panel="Settings")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, metavar="N", help="Seed of all random numbers.", rich_help_panel="Settings")] = None,
+    seed: Seed = None,
     start: Annotated[
         str | None,
         typer.Option(metavar="MODEL", help="Go on from a trained model with its discriminator (faces64, or a file); --set channel_base=… widens it."),
@@ -676,10 +675,7 @@ def save_model(trainer: Any, images: Path, out: Path) -> None:
     from .checkpoints import save_native
 
     record = images.with_suffix(".json")
-    training: dict[str, Any] = {"images": trainer.seen, "seconds": round(trainer.seconds), "config": dataclasses.asdict(trainer.config)}
-    if trainer.before:
-        training["before"] = trainer.before
-    training["data"] = json.loads(record.read_text()) if record.is_file() else {"file": images.name}
+    training = {**trainer.summary, "data": json.loads(record.read_text()) if record.is_file() else {"file": images.name}}
     save_native(out / "model.safetensors", {"G_ema": trainer.G_ema, "D": trainer.D.D}, metadata={"training": training})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 from ..errors import GanInvError
@@ -30,25 +31,23 @@ def default_samples(profile: str) -> int:
 
 def shortened(config: Any, steps: int = FAST_STEPS) -> Any:
     """A copy of ``config`` in which no stage has more than ``steps`` steps: every field of that name, however deep."""
-    changes: dict[str, Any] = {}
-    for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        if dataclasses.is_dataclass(value):
-            changes[field.name] = shortened(value, steps)
-        elif field.name == "steps":
-            changes["steps"] = min(value, steps)
-    return dataclasses.replace(config, **changes)
+    return _everywhere(config, "steps", lambda own: min(own, steps))
 
 
 def seeded(config: Any, seed: int) -> Any:
     """A copy of ``config`` with ``seed`` as the seed of every stage."""
+    return _everywhere(config, "seed", lambda _: seed)
+
+
+def _everywhere(config: Any, name: str, change: Callable[[Any], Any]) -> Any:
+    """A copy of ``config`` in which every field ``name``, however deep, is what ``change`` makes of it."""
     changes: dict[str, Any] = {}
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         if dataclasses.is_dataclass(value):
-            changes[field.name] = seeded(value, seed)
-        elif field.name == "seed":
-            changes["seed"] = seed
+            changes[field.name] = _everywhere(value, name, change)
+        elif field.name == name:
+            changes[name] = change(value)
     return dataclasses.replace(config, **changes)
 
 
