@@ -23,6 +23,7 @@ from ..errors import GanInvError
 from ..files import atomic_path
 from ..images import unpack_images
 from ..interrupt import Interrupt
+from ..inversion.tuning import cosine
 from ..losses.adversarial import discriminator_loss, generator_loss, r1_penalty
 from ..stylegan2 import Discriminator, Generator
 from .growing import FadingDiscriminator, grow_discriminator, grow_generator, wider_discriminator, wider_generator
@@ -145,8 +146,8 @@ class Trainer:
             if (found := start.G.config[name]) != value:
                 raise GanInvError(f"The network to start from has {name}={found}, the configuration asks for {value}: only channels can be added.")
         torch.manual_seed(c.seed)  # the new channels' weights
-        self.G = wider_generator(start.G, c.channel_base, c.channel_max).requires_grad_(True).train()
-        self.D = FadingDiscriminator(wider_discriminator(start.D, c.channel_base, c.channel_max).requires_grad_(True).train())
+        self.G = wider_generator(start.G, c.channel_base, c.channel_max)
+        self.D = FadingDiscriminator(wider_discriminator(start.D, c.channel_base, c.channel_max))
         self.G_ema = self._clone(self.G)
         self._make_optimisers()
         self.before, self.history = start.training, list(start.history)
@@ -159,6 +160,12 @@ class Trainer:
     def images_before(self) -> int:
         """Images that the networks had been shown before this run."""
         return int(self.before.get("images", 0))
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What a model card says of the training: images, seconds, recipe, and as ``before`` that of the networks it went on from."""
+        facts = {"images": self.seen, "seconds": round(self.seconds), "config": asdict(self.config)}
+        return {**facts, "before": self.before} if self.before else facts
 
     # -- stages ------------------------------------------------------------------------------------------------------
 
@@ -276,8 +283,7 @@ class Trainer:
     def set_learning_rate(self) -> None:
         lr = self.config.lr
         if self.stage_index == len(self.config.stages) - 1:
-            left = (1 - self.stage_seen / self.stage.images) / self.config.decay
-            lr *= 0.5 - 0.5 * float(np.cos(np.pi * min(1.0, max(left, 0.0))))
+            lr *= cosine(self.stage_seen / self.stage.images, 1 - self.config.decay)
         for optimiser in (self.opt_G, self.opt_D):
             optimiser.param_groups[0]["lr"] = lr
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -70,10 +69,7 @@ def release(run: str | Path, data: str | Path, out: str | Path, samples: int = 1
     G.mapping.w_avg.copy_(mean)
     with atomic_path(out / "w_statistics.npz") as temporary, open(temporary, "wb") as file:
         np.savez_compressed(file, mean=mean.numpy(), cov=cov.numpy())
-    training: dict[str, Any] = {"images": trainer.seen, "seconds": round(trainer.seconds), "config": asdict(trainer.config)}
-    if trainer.before:
-        training["before"] = trainer.before
-    metadata = {"training": training, "licence": card["licence"]}
+    metadata = {"training": trainer.summary, "licence": card["licence"]}
     checkpoints.save_native(out / "model.safetensors", {"G_ema": G, "D": D}, metadata=metadata, dtype=torch.float16)
     shipped = checkpoints.load(out / "model.safetensors").G  # measured as it will be loaded: rounded to float16
 
@@ -90,7 +86,7 @@ def release(run: str | Path, data: str | Path, out: str | Path, samples: int = 1
     generated = generator_statistics(shipped, samples, seed=1)
     card = {
         **card,
-        "training": training,
+        "training": trainer.summary,
         "training_images": {name: json.loads((data / f"{name}.json").read_text()) for name in ("train", "heldout")},
         "frechet": {
             "features": stats[0].features,
