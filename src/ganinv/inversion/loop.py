@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from ..cache import fingerprint
 from ..errors import GanInvError
 from ..files import atomic_path
 from ..interrupt import Interrupt
@@ -68,11 +68,8 @@ class Resume:
     @classmethod
     def for_run(cls, path: Path, gan: Bundle, target: Tensor, method: str, config: Any, start: Inversion | None = None) -> Resume:
         """The resume file of one run, identified by all it depends on: the bundle, the pixels, the method, its configuration, and its start."""
-        digest = hashlib.sha256(f"{gan.sha256} {method} {config!r} {list(target.shape)} {start is None}".encode())
-        tensors = [target, *(gan.D.state_dict().values() if gan.D is not None else ()), gan.reference, start.ws if start is not None else None]
-        for tensor in tensors:
-            digest.update(b"none" if tensor is None else tensor.detach().contiguous().numpy().tobytes())
-        return cls(path, digest.hexdigest())
+        ws = None if start is None else start.ws
+        return cls(path, fingerprint(gan.G, gan.D, gan.reference, target, method, repr(config), ws))
 
     def save(self) -> None:
         seconds = self.seconds + time.perf_counter() - self._began

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..errors import GanInvError
-from ..metrics import frechet_distance, generator_statistics
+from ..metrics import FrechetStatistics, frechet_distance, generator_statistics
 from ..stylegan2 import Generator
 
 if TYPE_CHECKING:
@@ -39,8 +39,16 @@ def frechet(gan: Bundle, G: Generator, samples: int) -> float:
     Raises:
         GanInvError: the bundle has no statistics of training images.
     """
+    real = training_statistics(gan)
+    return frechet_distance(generator_statistics(G, samples, seed=0, features=real.features), real)
+
+
+def training_statistics(gan: Bundle) -> FrechetStatistics:
+    """What Fréchet distances are measured from; a run that will need it asks before it begins.
+
+    Raises:
+        GanInvError: the bundle has none.
+    """
     if gan.statistics is None:
-        raise GanInvError(
-            f"{gan.name} comes without statistics of training images, from which a Fréchet distance is measured: set history_frechet=0."
-        )
-    return frechet_distance(generator_statistics(G, samples, seed=0, features=gan.statistics.features), gan.statistics)
+        raise GanInvError(f"{gan.name} comes without statistics of training images to measure a Fréchet distance from: set history_frechet=0.")
+    return gan.statistics

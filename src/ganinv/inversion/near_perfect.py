@@ -41,7 +41,7 @@ from ..losses.noise_regularisation import noise_regularisation
 from ..stylegan2 import Generator
 from .divergence import DivergenceWarning, Watch
 from .loop import Callback, Loop, Resume
-from .monitor import due, frechet, gradient_norms
+from .monitor import due, frechet, gradient_norms, training_statistics
 from .projection import Projection, projection
 from .result import Deltas, Inversion, config_dict, make_deltas
 from .tuning import cosine, trainable_copy
@@ -203,8 +203,8 @@ def near_perfect(
         )
     if config.adversarial and config.reals == "reference" and gan.reference is None:
         raise GanInvError(f"{gan.name} comes without training images: use NearPerfect(reals='generator').")
-    if config.history_frechet and gan.statistics is None:
-        raise GanInvError(f"{gan.name} comes without statistics of training images to measure a Fréchet distance from: set history_frechet=0.")
+    if config.history_frechet:
+        training_statistics(gan)
     began = time.perf_counter()
     if start is None:
         start = projection(gan, target, config.initial, callback, resume)
