@@ -178,7 +178,7 @@ def compare(
             that few pixels exceed.
     """
     shown = {labels[0]: target, **({} if initial is None else {labels[1]: initial}), labels[2]: result}
-    difference = _difference(result, target)
+    difference = difference_map(result, target)
     limit = limit or _round_limit(difference)
     figure, axes = _panels(len(target), len(shown) + 1, below=0.22)
     for i, row in enumerate(axes):
@@ -196,7 +196,7 @@ def compare(
 
 def compare_methods(target: Tensor, results: Mapping[str, Tensor], limit: float | None = None) -> Figure:
     """A target ``[1, 3, H, W]`` and what several methods made of it, each with its map of differences below, on one scale."""
-    differences = {name: _difference(image, target)[0] for name, image in results.items()}
+    differences = {name: difference_map(image, target)[0] for name, image in results.items()}
     limit = limit or _round_limit(np.stack(list(differences.values())))
     figure, axes = _panels(2, len(results) + 1, below=0.11)
     _picture(axes[0, 0], _pixels(target), "target", "")
@@ -213,7 +213,7 @@ def compare_methods(target: Tensor, results: Mapping[str, Tensor], limit: float 
 
 def error_map(image: Tensor, target: Tensor, limit: float | None = None, title: str | None = None) -> Figure:
     """Where a reconstruction differs from its target (both ``[1, 3, H, W]`` in [-1, 1]): the absolute difference, mean over the channels."""
-    difference = _difference(image, target)
+    difference = difference_map(image, target)
     limit = limit or _round_limit(difference)
     figure, ax = plt.subplots(figsize=(4.2, 3.2), layout="constrained")
     shown = _picture(ax, difference[0], title or "", "", limit)
@@ -232,7 +232,7 @@ def error_maps(targets: Tensor, results: Mapping[str, Tensor], limit: float | No
         limit: difference (0 to 2, mean over the channels) of the brightest colour; by default a round number that few pixels exceed.
         labels: name of each photo.
     """
-    differences = {name: _difference(images, targets) for name, images in results.items()}
+    differences = {name: difference_map(images, targets) for name, images in results.items()}
     everything = np.concatenate(list(differences.values()))
     limit = limit or _round_limit(everything)
     figure, axes = _panels(len(targets), len(results) + 1, below=0.22)
@@ -764,7 +764,7 @@ def _error_bar(figure: Figure, axes: Any, shown: Any, difference: np.ndarray, li
     cast(Any, bar.outline).set_visible(False)
 
 
-def _difference(image: Tensor, target: Tensor) -> np.ndarray:
+def difference_map(image: Tensor, target: Tensor) -> np.ndarray:
     """Absolute difference as it is seen (clamped to [-1, 1]), mean over the channels: ``[N, H, W]``."""
     return (image.clamp(-1, 1) - target.clamp(-1, 1)).abs().mean(dim=1).detach().cpu().numpy()
 

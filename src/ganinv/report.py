@@ -33,19 +33,25 @@ def make_report(result: Inversion, photo: str, frechet: dict[str, Any] | None = 
         "model": result.gan.name,
         "method": result.method,
         "seed": result.config["seed"],
-        "versions": {"ganinv": __version__, "torch": torch.__version__, "python": platform.python_version()},
+        "versions": versions(),
         "seconds": round(result.seconds, 3),
         "scores": result.scores,
     }
     if frechet is not None:
         report["frechet"] = frechet
-    finite: dict[str, Any] = _finite(report)
-    return finite
+    facts: dict[str, Any] = finite(report)
+    return facts
 
 
-def _finite(value: Any) -> Any:
+def versions() -> dict[str, str]:
+    """What a result was computed with."""
+    return {"ganinv": __version__, "torch": torch.__version__, "python": platform.python_version()}
+
+
+def finite(value: Any) -> Any:
+    """``value``, with ``None`` for the numbers in it (however deep in dictionaries) that JSON has not."""
     if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: finite(item) for key, item in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

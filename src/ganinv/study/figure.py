@@ -26,7 +26,7 @@ def grid(photos: Mapping[str, Tensor], variants: Sequence[str], images: Mapping[
     """
     from .. import plots
 
-    errors = {key: _error(images[key], photos[key[0]]) for key in images if key[0] in photos}
+    errors = {key: plots.difference_map(from_uint8(images[key]), photos[key[0]])[0] for key in images if key[0] in photos}
     # The brightest colour stands for an error that one pixel in a hundred exceeds; at least what 8 bits resolve.
     limit = max(float(np.quantile(np.stack(list(errors.values())), 0.99)), 0.01)
     cells: list[list[Any]] = []
@@ -41,11 +41,6 @@ def grid(photos: Mapping[str, Tensor], variants: Sequence[str], images: Mapping[
         f"{len(photos)} {'photo' if len(photos) == 1 else 'photos'}, two rows each: the original and its reconstructions by {', '.join(variants)}; "
         f"below each reconstruction its error, magnified {2 / limit:.2g} times, brighter where it is larger.",
     )
-
-
-def _error(image: Tensor, target: Tensor) -> np.ndarray:
-    """Absolute difference, mean over the channels, ``[R, R]``, 0 to 2."""
-    return (from_uint8(image) - target.clamp(-1, 1)).abs().mean(dim=(0, 1)).numpy()
 
 
 def _map(values: np.ndarray, name: str) -> Image.Image:

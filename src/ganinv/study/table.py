@@ -20,7 +20,7 @@ from torch import Tensor
 from .. import __version__
 from ..errors import GanInvError
 from ..images import check_images
-from ..report import SEED, ManifoldCheck, staged
+from ..report import SEED, ManifoldCheck, finite, staged, versions
 from ..zoo import Bundle
 from .figure import MOST_PHOTOS, grid
 from .tasks import Failure, Measurement, Progress, Variant, run_tasks
@@ -92,13 +92,12 @@ class Study:
 
     def summary(self) -> dict[str, Any]:
         """All that is known about the study, as JSON values; what JSON has not (an infinite PSNR, the spread of one photo) is ``None``."""
-        versions = {"ganinv": __version__, "torch": torch.__version__, "python": platform.python_version()}
         methods = {}
         for name, variant in self.variants.items():
-            numbers = {column: {"mean": _finite(self.mean(name, column)), "std": _finite(self.std(name, column))} for column in COLUMNS[:5]}
+            numbers = {column: {"mean": finite(self.mean(name, column)), "std": finite(self.std(name, column))} for column in COLUMNS[:5]}
             numbers[f"perceptual_{self.trunk}"] = numbers.pop("perceptual")
             if after := self.column(name, "frechet_after"):
-                numbers["frechet_after"] = {"mean": _finite(statistics.fmean(after)), "std": _finite(self.std(name, "frechet_after"))}
+                numbers["frechet_after"] = {"mean": finite(statistics.fmean(after)), "std": finite(self.std(name, "frechet_after"))}
             config = asdict(variant.config)
             methods[name] = {
                 "method": variant.method,
@@ -112,7 +111,7 @@ class Study:
             **self.label,
             "model": self.gan.name,
             "model_sha256": self.gan.sha256,
-            "versions": versions,
+            "versions": versions(),
             "threads": self.threads,
             "images": list(self.photos),
             "perceptual_trunk": self.trunk,
@@ -228,7 +227,3 @@ def run_study(study: S, jobs: int, backend: str, cache: str | os.PathLike[str] |
 
 def _threads(threads: list[int]) -> str:
     return " or ".join("1 thread" if n == 1 else f"{n} threads" for n in threads) or "no threads"
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
