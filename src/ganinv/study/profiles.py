@@ -1,9 +1,10 @@
-"""The fast profile: any method's configuration cut down to a try, so that a whole study takes minutes. Its numbers mean little."""
+"""Configurations of any method: cut down to a try (the fast profile, whose numbers mean little), seeded, and fitted to a bundle."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from ..errors import GanInvError
@@ -21,7 +22,8 @@ def check_profile(profile: str) -> None:
 
 def default_config(config: Any, gan: Bundle, profile: str) -> Any:
     """A method's default configuration as ``profile`` and the bundle want it."""
-    return suited(shortened(config) if profile == FAST else config, gan)
+    config = suited(config, gan)
+    return shortened(config) if profile == FAST else config
 
 
 def default_samples(profile: str) -> int:
@@ -52,7 +54,35 @@ def _everywhere(config: Any, name: str, change: Callable[[Any], Any]) -> Any:
 
 
 def suited(config: Any, gan: Bundle) -> Any:
-    """``config``, with samples of the untouched generator for real images where the bundle comes without training images."""
+    """``config``, with stand-ins for what the bundle comes without.
+
+    Samples of the untouched generator for real images, and a projection for a start (near-perfect inversion's ``initial``, PTI's ``pivot``) by an
+    encoder that does not ship with it.
+    """
+    changes: dict[str, Any] = {}
     if getattr(config, "reals", "") == "reference" and gan.reference is None:
-        return dataclasses.replace(config, reals="generator")
-    return config
+        changes["reals"] = "generator"
+    if missing_encoders(getattr(config, "initial", None), gan):
+        from ..inversion.near_perfect import INITIAL
+
+        changes["initial"] = INITIAL
+    if missing_encoders(getattr(config, "pivot", None), gan):
+        from ..inversion.pti import PIVOT
+
+        changes["pivot"] = PIVOT
+    return dataclasses.replace(config, **changes) if changes else config
+
+
+def encoders(config: Any) -> Iterator[str]:
+    """The encoders that ``config`` asks for: fields named ``encoder``, or ending so, however deep."""
+    for field in dataclasses.fields(config) if dataclasses.is_dataclass(config) else ():
+        value = getattr(config, field.name)
+        if isinstance(value, str) and (field.name == "encoder" or field.name.endswith("_encoder")):
+            yield value
+        else:
+            yield from encoders(value)
+
+
+def missing_encoders(config: Any, gan: Bundle) -> list[str]:
+    """Those of them that neither ship with the bundle nor are named as a file."""
+    return [name for name in encoders(config) if name not in gan.encoders and Path(name).suffix != ".safetensors"]

@@ -53,6 +53,7 @@ class Study:
         photos, variants: what was asked for.
         trunk, samples: the perceptual trunk, and the random images behind each Fréchet distance.
         label: named in all outputs: ``"set"`` (where the photos are from), ``"profile"`` and whatever else tells studies apart.
+        notes: sentences about the whole study, such as what was left out.
         rows, failures: what came out of each task.
         warnings: rows that are to be taken with care, and why.
         images: reconstructions uint8 ``[1, 3, R, R]`` by photo and variant.
@@ -67,6 +68,7 @@ class Study:
     trunk: str
     samples: int
     label: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     warnings: list[Failure] = field(default_factory=list)
@@ -117,6 +119,7 @@ class Study:
             "perceptual_trunk": self.trunk,
             "frechet": self.frechet,
             "methods": methods,
+            "notes": self.notes,
             "warnings": [asdict(warning) for warning in self.warnings],
             "failures": [asdict(failure) for failure in self.failures],
         }
@@ -133,6 +136,7 @@ class Study:
             cells += [self.cell(name, "seconds", ".1f"), *([self.cell(name, "frechet_after", ".1f")] if measured else [])]
             lines.append(f"| {' | '.join(cells)} |")
         lines.append("")
+        lines += [f"- {note}" for note in self.notes]
         lines += [f"- {warning.variant}, {warning.image}: {warning.reason}" for warning in self.warnings]
         lines += [f"- {failure.variant}, {failure.image}: failed, {failure.reason}" for failure in self.failures]
         return "\n".join(lines).rstrip() + "\n"

@@ -27,6 +27,7 @@ from ..metrics import batch_scores
 from ..report import SEED, ManifoldCheck
 from ..zoo import Bundle
 from .backends import LOCAL, spread
+from .profiles import encoders
 
 
 @dataclass(frozen=True)
@@ -96,14 +97,15 @@ def run_tasks(
         progress: called with the tasks done, their number and the name of the last one.
 
     Raises:
-        GanInvError: the trunk cannot be had, the cache cannot be written, or the backend fails.
+        GanInvError: the trunk or an encoder cannot be had, the cache cannot be written, or the backend fails.
     """
     from ..losses.perceptual import load_perceptual  # lpips and torchvision take a second or two to import
 
     folder = Path(cache or cache_folder()) / "studies"
     base = _setting(gan, measurement)
+    methods = {name: _method(gan, variant) for name, variant in variants.items()}
     tasks = [(photo, variant) for variant in variants for photo in photos]  # those of one method beside each other: they take equally long
-    files = {(photo, variant): folder / f"{_name(base, photos[photo], variants[variant])}.npz" for photo, variant in tasks}
+    files = {(photo, variant): folder / f"{fingerprint(base, methods[variant], photos[photo])}.npz" for photo, variant in tasks}
     outcomes = {key: found for key in tasks if (found := _read(files[key])) is not None}
     failures: list[Failure] = []
     waiting = [key for key in tasks if key not in outcomes]
@@ -164,8 +166,12 @@ def _setting(gan: Bundle, measurement: Measurement) -> str:
     return fingerprint("1", gan.G, gan.D, gan.reference, statistics, repr(measurement), f"samples of seed {SEED}", software())
 
 
-def _name(setting: str, target: Tensor, variant: Variant) -> str:
-    return fingerprint(setting, target, variant.method, repr(variant.config))
+def _method(gan: Bundle, variant: Variant) -> str:
+    """What a variant's tasks depend on besides: method and configuration, and the encoders in it, forms and weights (which are read here, once,
+    and travel with the bundle)."""
+    networks = [gan.encoder(name) for name in encoders(variant.config)]
+    forms = [(type(network).__name__, getattr(network, "config", None)) for network in networks]
+    return fingerprint(variant.method, repr(variant.config), repr(forms), *networks)
 
 
 def _check_writable(folder: Path) -> None:
