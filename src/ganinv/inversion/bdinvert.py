@@ -1,0 +1,199 @@
+r"""BDInvert: a feature map in place of the coarse layers, besides a code for the fine ones (Kang et al. 2021, the space F/W+).
+
+.. math::
+
+    (f, w^+) = \arg\min \; \lVert x - \hat x \rVert^2 + \lambda_\mathrm{p}\, d(x, \hat x) + \lambda_f \lVert f - f_0 \rVert^2
+    + \lambda_n \lVert n(w^+) \rVert^2, \qquad \hat x = G(f, w^+), \quad f_0 = E_f(x)
+
+The *base code* f replaces the output of an early layer, with it all that comes before, and the RGB summed up so far. It keeps its position in
+the image, so that a face which is shifted or turned, and which no code can draw, is within reach; the *detail code* w+ steers the layers
+after it and is what an edit moves. An encoder gives f's start and holds it there; :math:`n` is the norm of P-norm+ space, which holds w+ among the
+codes that the mapping network makes (Zhu et al. 2020):
+
+.. math::
+
+    p = \mathrm{LeakyReLU}_{5}(w), \qquad n(w) = \Lambda^{-1/2} C^\top (p - \mu)
+
+with :math:`\mu, C, \Lambda` the mean, the principal axes and the variances of p: the slope 5 undoes the mapping network's last activation, of slope
+.2, and before it codes are close to a Gaussian. All norms are means over their entries.
+
+Rows of w+ that only layers before the base read (the first two, for a base of 8x8) change nothing in the image; :math:`n` alone moves them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..errors import GanInvError
+from ..features import EFFICIENTNET
+from ..images import check_images
+from .loop import Callback, Loop, Resume
+from .result import Inversion, config_dict
+
+if TYPE_CHECKING:
+    from ..zoo import Bundle
+
+WIDTHS = (32, 64, 128)
+FACTOR = 2 ** len(WIDTHS)  # the encoder sees the image at this multiple of the base's size
+
+
+def base_size(resolution: int) -> int:
+    """Side of the base code: 16, as in the paper, and an eighth of images below 128 px, but 8 at least."""
+    return max(8, min(16, resolution // FACTOR))
+
+
+class BaseCodeEncoder(nn.Module):
+    """Images to base codes ``[N, channels, size, size]``, which replace the output of :attr:`layer`.
+
+    The paper's network with its widths (128, 256, 512) divided by 4. Kept: the image comes in at 8 times the base's size; three times
+    [three 3x3 convolutions with batch norm and LeakyReLU(.2), then a 2x2 mean]; two more convolutions, the last one bare. The paper resizes
+    with Lanczos' kernel, here it is an antialiased cubic one (at 64 px there is nothing to resize).
+
+    Args:
+        size: side of the base code, see :func:`base_size`.
+        channels: of the layer that it replaces.
+    """
+
+    def __init__(self, size: int, channels: int, widths: Sequence[int] = WIDTHS):
+        super().__init__()
+        self.config: dict[str, Any] = dict(size=size, channels=channels, widths=list(widths))
+        self.layer = f"b{size}.conv0"
+        self.input_size = size * 2 ** len(widths)
+        layers: list[nn.Module] = []
+        before = 3
+        for width in widths:
+            for _ in range(3):
+                layers += _convolution(before, width)
+                before = width
+            layers.append(nn.AvgPool2d(2))
+        layers += _convolution(before, channels)
+        layers.append(nn.Conv2d(channels, channels, 3, 1, 1))
+        self.body = nn.Sequential(*layers)
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Base codes from images ``[N, 3, R, R]`` in [-1, 1]."""
+        if x.shape[-1] != self.input_size:
+            x = F.interpolate(x, size=(self.input_size, self.input_size), mode="bicubic", antialias=True)
+        return self.body(x.contiguous(memory_format=torch.channels_last))
+
+
+def _convolution(before: int, width: int) -> list[nn.Module]:
+    return [nn.Conv2d(before, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width), nn.LeakyReLU(0.2)]
+
+
+@dataclass(frozen=True)
+class PNormSpace:
+    """The coordinates n(w), in which the mapping network's codes have mean 0 and the identity as covariance.
+
+    Attributes:
+        mean: :math:`\\mu` ``[w_dim]``.
+        axes: :math:`C`, the principal axes as columns ``[w_dim, w_dim]``.
+        scale: root of the variance along each, ``[w_dim]``.
+    """
+
+    mean: Tensor
+    axes: Tensor
+    scale: Tensor
+
+    @classmethod
+    def of(cls, gan: Bundle, samples: int = 100_000) -> PNormSpace:
+        """From ``samples`` random codes (the paper takes a million, in 512 dimensions). Directions without variance count as a millionth of the
+        largest one."""
+        z = torch.randn(samples, gan.G.z_dim, generator=torch.Generator().manual_seed(123))
+        with torch.no_grad():
+            p = to_p(gan.G.mapping(z)[:, 0])
+        variance, axes = torch.linalg.eigh(torch.cov(p.t()))
+        return cls(p.mean(dim=0), axes, variance.clamp(min=1e-6 * variance.max().item()).sqrt())
+
+    def __call__(self, ws: Tensor) -> Tensor:
+        """n(w) of codes ``[..., w_dim]``, the same shape."""
+        return (to_p(ws) - self.mean) @ self.axes / self.scale
+
+
+def to_p(ws: Tensor) -> Tensor:
+    """Codes before the mapping network's last LeakyReLU (up to its constant gain): ``w`` where it is positive, ``5 w`` where it is negative."""
+    return F.leaky_relu(ws, 5.0)
+
+
+@dataclass(frozen=True)
+class BDInvert:
+    """The authors' settings, but for the trunk (theirs is VGG16), whose distances are about eight times LPIPS': their weight of 10 is 1.25 here.
+
+    Attributes:
+        encoder: name of a base code encoder that ships with the bundle, or the file of one.
+        base_weight: holds f at the encoder's guess.
+        norm_weight: holds w+ among likely codes; the dial between reconstruction and editing.
+        samples: random codes that P-norm+ space is computed from.
+    """
+
+    encoder: str = "bdinvert"
+    steps: int = 1200
+    lr: float = 0.01
+    mse_weight: float = 1.0
+    perceptual_weight: float = 1.25
+    base_weight: float = 10.0
+    norm_weight: float = 0.01
+    trunk: str = EFFICIENTNET
+    samples: int = 100_000
+
+
+def bdinvert(
+    gan: Bundle, target: Tensor, config: BDInvert | None = None, callback: Callback | None = None, resume: Resume | None = None
+) -> Inversion:
+    """Invert photos ``[N, 3, R, R]`` in [-1, 1], all N side by side, with the generator's constant noise; the base codes are ``Inversion.base``.
+
+    Raises:
+        GanInvError: the photos are not finite, or not of the generator's resolution, or the bundle has no such encoder.
+    """
+    from ..losses.perceptual import load_perceptual  # lpips and torchvision take a second or two to import
+
+    config = config or BDInvert()
+    check_images(target, gan.G.img_resolution)
+    began = time.perf_counter() - (resume.seconds if resume else 0.0)
+    encoder = gan.encoder(config.encoder)
+    if not isinstance(encoder, BaseCodeEncoder):
+        raise GanInvError(f"{config.encoder} is not an encoder of base codes: train one with `ganinv train encoder bdinvert`.")
+    S, n, layer = gan.G.synthesis, len(target), encoder.layer
+    perceptual, space = load_perceptual(config.trunk), PNormSpace.of(gan, config.samples)
+    w = gan.G.mapping.w_avg.repeat(n, gan.G.num_ws, 1)
+    with torch.no_grad():
+        features = perceptual.features(target)
+        f0 = encoder(target)
+        initial = S(w, base={layer: f0})
+    f = f0.clone().requires_grad_()
+    w.requires_grad_()
+    adam = torch.optim.Adam([f, w], lr=config.lr)
+    history: list[dict[str, float]] = []
+    loop = Loop("bdinvert", config.steps, callback, resume, f=f, w=w, adam=adam, history=history)
+    for step in loop:
+        image = S(w, base={layer: f})
+        mse = (image - target).square().mean(dim=(1, 2, 3))
+        distance = perceptual(image, features)
+        base = (f - f0).square().mean(dim=(1, 2, 3))
+        norm = space(w).square().mean(dim=(1, 2))
+        loss = config.mse_weight * mse + config.perceptual_weight * distance + config.base_weight * base + config.norm_weight * norm
+        adam.zero_grad()
+        loss.sum().backward()  # a sum, so that no photo knows of the others
+        adam.step()
+        terms = {"mse": mse, "distance": distance, "base": base, "norm": norm}
+        history += [{"photo": i, "step": step, **{name: term[i].item() for name, term in terms.items()}} for i in range(n)]
+        loop.report(**{name: term.mean() for name, term in terms.items()})
+    return Inversion(
+        "bdinvert",
+        gan,
+        target,
+        w.detach(),
+        initial=initial,
+        history=history,
+        seconds=time.perf_counter() - began,
+        config=config_dict(config),
+        base={layer: f.detach()},
+    )
