@@ -1,0 +1,200 @@
+r"""An encoder that knows what it cannot see, then L-BFGS (Chai et al. 2021, "Ensembling with Deep Generative Views").
+
+.. math::
+
+    w^+ = \arg\min \; (1 - \lambda_l)\, \lvert x - \hat x \rvert_m + \lambda_l\, d_m(x, \hat x)
+    + \lambda_f \lVert E(x, m) - E(\hat x, m) \rVert^2, \qquad \hat x = G(w^+), \quad w^+_0 = E(x, m)
+
+The paper averages a classifier's answers over many views of a photo; this is the inversion that makes the views possible. The mask m is 1 where
+the photo is known: the encoder has seen masks in training, and the losses are means over the known part, so that photos with holes are
+inverted and their holes filled. What lies under the mask is never looked at.
+
+:math:`d_m` compares the two images multiplied by the mask, both grey under it, and divides by the part of the image that is known (the authors
+average a map of the distance over the mask, into which some of the hidden pixels reach).
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..cache import fingerprint
+from ..errors import GanInvError
+from ..features import EFFICIENTNET
+from ..images import check_images
+from .backbone import INPUT_SIZE, WIDTHS, Trunk
+from .loop import Callback, Loop, Resume
+from .result import Inversion, config_dict
+
+if TYPE_CHECKING:
+    from ..zoo import Bundle
+
+
+class MaskedEncoder(nn.Module):
+    """Images and their masks to one vector a layer, what is added to ``w_avg``: ``[N, num_ws, w_dim]``.
+
+    The paper's is a ResNet-34 of four input channels, at 256 px; here it is the residual trunk that pSp has, too, at the generator's resolution.
+    Kept: a 1x1 convolution to all the vectors' entries, and their means over the image. That the result is an offset from ``w_avg`` is ours.
+    """
+
+    def __init__(self, resolution: int, num_ws: int, w_dim: int):
+        super().__init__()
+        self.config: dict[str, Any] = dict(resolution=resolution, num_ws=num_ws, w_dim=w_dim)
+        self.num_ws, self.w_dim = num_ws, w_dim
+        self.input_size = min(resolution, INPUT_SIZE)
+        self.trunk = Trunk(in_channels=4)
+        self.head = nn.Conv2d(WIDTHS[-1], num_ws * w_dim, 1)
+        for parameter in self.head.parameters():
+            parameter.data.mul_(0.1)  # begin near w_avg
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Offsets from images ``[N, 3, R, R]`` in [-1, 1] and masks ``[N, 1, R, R]``, 1 where a pixel is known."""
+        x = torch.cat([x * mask, mask], dim=1)
+        if x.shape[-1] > self.input_size:
+            x = F.interpolate(x, size=(self.input_size, self.input_size), mode="area")
+        features = self.trunk(x.contiguous(memory_format=torch.channels_last))[-1]
+        return self.head(features).mean(dim=(2, 3)).unflatten(1, (self.num_ws, self.w_dim))
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """The authors' steps and weights; ``perceptual_weight`` is their .5 divided by 8, because our trunk's distances are about eight times those of
+    AlexNet. Their line search stops after 10 evaluations, PyTorch's after 25; ``memory`` is ours.
+
+    Attributes:
+        encoder: name of a masked encoder that ships with the bundle, or the file of one.
+        steps: of L-BFGS at most: it stops where no step helps any more.
+        memory: steps that its estimate of the curvature remembers.
+    """
+
+    encoder: str = "ensemble"
+    steps: int = 500
+    l1_weight: float = 0.5
+    perceptual_weight: float = 0.0625
+    latent_weight: float = 0.25
+    memory: int = 10
+    trunk: str = EFFICIENTNET
+
+
+def ensemble(
+    gan: Bundle,
+    target: Tensor,
+    config: Ensemble | None = None,
+    callback: Callback | None = None,
+    resume: Resume | None = None,
+    mask: Tensor | None = None,
+) -> Inversion:
+    """Invert photos ``[N, 3, R, R]`` in [-1, 1], one after the other, with the generator's constant noise.
+
+    Args:
+        mask: ``[N, 1, R, R]`` (or one for all photos), 1 where a pixel is known and 0 where it is to be filled in; all are known for ``None``.
+            ``Inversion.scores`` compare with all of ``target``, hidden or not.
+
+    Raises:
+        GanInvError: the photos are not finite, or not of the generator's resolution, the mask does not fit them, or the bundle has no such encoder.
+    """
+    config = config or Ensemble()
+    check_images(target, gan.G.img_resolution)
+    known = _check_mask(mask, target)
+    began = time.perf_counter() - (resume.seconds if resume else 0.0)
+    encoder = gan.encoder(config.encoder)
+    if not isinstance(encoder, MaskedEncoder):
+        raise GanInvError(f"{config.encoder} is not an encoder of photos with masks: train one with `ganinv train encoder ensemble`.")
+    stage = "ensemble" if mask is None else f"ensemble, mask {fingerprint(known)[:6]},"  # a resumed run has to have the same mask
+    codes, initial = [], []
+    history: list[dict[str, float]] = []
+    for i in range(len(target)):
+        objective = Objective(gan, target[i : i + 1], known[i : i + 1], encoder, config)
+        with torch.no_grad():
+            initial.append(gan.G.synthesis(objective.start))
+        w, rows = _descend(objective, config, f"{stage} {i + 1}", callback, resume)
+        codes.append(w)
+        history += [{"photo": i, **row} for row in rows]
+    return Inversion(
+        "ensemble",
+        gan,
+        target,
+        torch.cat(codes),
+        initial=torch.cat(initial),
+        history=history,
+        seconds=time.perf_counter() - began,
+        config=config_dict(config),
+    )
+
+
+def _check_mask(mask: Tensor | None, target: Tensor) -> Tensor:
+    n, _, height, width = target.shape
+    if mask is None:
+        return target.new_ones(n, 1, height, width)
+    if mask.shape not in ((n, 1, height, width), (1, 1, height, width)) or not ((mask == 0) | (mask == 1)).all():
+        raise GanInvError(f"a mask has to be [{n}, 1, {height}, {width}] of zeros and ones, not {list(mask.shape)}: one where the photo is known.")
+    if not mask.flatten(1).any(dim=1).all():
+        raise GanInvError("a mask hides its whole photo: let it be one where the photo is known.")
+    return mask.to(target.dtype).expand(n, -1, -1, -1)
+
+
+class Objective:
+    """The loss of one photo as a function of w+, with what stays the same computed once.
+
+    Attributes:
+        start: the encoder's code ``[1, num_ws, w_dim]``.
+    """
+
+    def __init__(self, gan: Bundle, x: Tensor, mask: Tensor, encoder: MaskedEncoder, config: Ensemble):
+        from ..losses.perceptual import load_perceptual  # lpips and torchvision take a second or two to import
+
+        self.G, self.x, self.mask, self.encoder, self.config = gan.G, x * mask, mask, encoder, config
+        self.part = mask.mean()
+        self.perceptual = load_perceptual(config.trunk)
+        with torch.no_grad():
+            self.features = self.perceptual.features(self.x)
+            self.offset = encoder(self.x, mask)
+        self.start = gan.G.mapping.w_avg + self.offset
+
+    def __call__(self, w: Tensor) -> tuple[Tensor, dict[str, float]]:
+        """The loss at codes ``[1, num_ws, w_dim]``, and its terms without their weights (and the squared error, for the record)."""
+        image = self.G.synthesis(w) * self.mask
+        difference = image - self.x
+        l1 = difference.abs().mean() / self.part
+        distance = self.perceptual(image, self.features).mean() / self.part
+        latent = (self.encoder(image, self.mask) - self.offset).square().mean()
+        loss = self.config.l1_weight * l1 + self.config.perceptual_weight * distance + self.config.latent_weight * latent
+        mse = difference.detach().square().mean() / self.part
+        terms = {"loss": loss, "l1": l1, "distance": distance, "latent": latent, "mse": mse}
+        return loss, {name: term.item() for name, term in terms.items()}
+
+
+def _descend(
+    objective: Objective, config: Ensemble, stage: str, callback: Callback | None, resume: Resume | None
+) -> tuple[Tensor, list[dict[str, float]]]:
+    """Full-batch L-BFGS with a line search (strong Wolfe conditions): the code found, and the terms after every step."""
+    w = objective.start.clone().requires_grad_()
+    lbfgs = torch.optim.LBFGS([w], lr=1.0, max_iter=1, history_size=config.memory, line_search_fn="strong_wolfe")
+    history: list[dict[str, float]] = []
+    last: dict[str, Any] = {}
+
+    def closure() -> Tensor:
+        """The loss at ``w``, its gradient in ``w.grad``. A step begins where the one before has ended: that is not computed again."""
+        if not last or not torch.equal(w.detach(), last["w"]):
+            with torch.enable_grad():
+                loss, terms = objective(w)
+                (w.grad,) = torch.autograd.grad(loss, w)
+            last.update(w=w.detach().clone(), loss=loss.detach(), terms=terms)
+        return last["loss"]
+
+    loop = Loop(stage, config.steps, callback, resume, w=w, lbfgs=lbfgs, history=history)
+    for step in loop:
+        before = w.detach().clone()
+        lbfgs.step(closure)
+        closure()
+        history.append({"step": step, **last["terms"]})
+        loop.report(**last["terms"])
+        if torch.equal(w.detach(), before):
+            loop.stop()
+    return w.detach(), history

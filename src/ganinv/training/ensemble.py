@@ -1,0 +1,80 @@
+"""Train Ensemble's masked encoder: the code of a generated image of which a part is hidden (Chai et al. 2021)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..inversion.ensemble import MaskedEncoder
+from ..inversion.loop import Callback, Loop, Resume
+from ..zoo import Bundle
+from .encoders import Batches, EncoderConfig, Losses, Run, learning_rate, warm_start
+
+
+@dataclass
+class EnsembleConfig(EncoderConfig):
+    """The authors' weights, on generated images alone: pixels, latent and similarity 1 each, and the perceptual distance an eighth of their 1. Their
+    similarity is a face recognition network's; their latent term is a mean over dimensions, ours a part of the variance of w. (They train at
+    1e-4, 1,500 times 1,600 images.) All losses compare with the whole image, so the encoder learns to fill in what it does not see.
+
+    Attributes:
+        unmasked: part of the images that nothing is hidden of. Ours, as is the form of the masks: see :func:`random_masks`.
+    """
+
+    steps: int = 3700
+    real: float = 0.0
+    lambda_perceptual: float = 0.125
+    lambda_similarity: float = 1.0
+    lambda_latent: float = 1.0
+    unmasked: float = 0.25
+
+
+def train_ensemble(
+    gan: Bundle, config: EnsembleConfig | None = None, callback: Callback | None = None, resume: Resume | None = None, start: nn.Module | None = None
+) -> Run:
+    """Train an encoder for ``gan``; with ``start``, from the trunk of another."""
+    config = config or EnsembleConfig()
+    G, w_avg = gan.G, gan.G.mapping.w_avg
+    torch.manual_seed(config.seed)
+    encoder = MaskedEncoder(G.img_resolution, G.num_ws, G.w_dim)
+    warm_start(encoder, start)
+    batches, losses = Batches(gan, config), Losses(gan, config)
+    random = torch.Generator().manual_seed(config.seed + 1)
+    adam = torch.optim.Adam(encoder.parameters(), lr=config.lr, foreach=True)
+    run = Run("ensemble", encoder, gan, config)
+    loop = Loop("ensemble", config.steps, callback, resume, encoder=encoder, adam=adam, batches=batches, random=random, **run.state)
+    for step in loop:
+        adam.param_groups[0]["lr"] = learning_rate(config, step)
+        images, ws = batches.draw()
+        masks = random_masks(len(images), G.img_resolution, config.unmasked, random)
+        codes = w_avg + encoder(images, masks)
+        terms = losses(G.synthesis(codes), images, codes, ws)
+        adam.zero_grad()
+        losses.total(terms).backward()
+        adam.step()
+        run.record(step, terms)
+        loop.report(**terms)
+    return run
+
+
+def random_masks(n: int, size: int, unmasked: float, random: torch.Generator) -> Tensor:
+    """Masks ``[n, 1, size, size]`` of zeros and ones, one where the image is known.
+
+    By chance a mask is all ones (the part ``unmasked``), hides a rectangle, leaves only a rectangle, or hides soft blobs of a random amount.
+    Rectangles have sides from a quarter to three quarters of the image.
+    """
+    kind = torch.rand(n, generator=random)
+    part = (kind - unmasked) / (1 - unmasked)  # below 0: unmasked; then a third each
+    sides = torch.rand(n, 2, generator=random) * 0.5 + 0.25
+    corner = torch.rand(n, 2, generator=random) * (1 - sides)
+    pixel = (torch.arange(size) + 0.5) / size
+    inside = (pixel >= corner[..., None]) & (pixel < (corner + sides)[..., None])  # [n, 2, size]: rows, columns
+    rectangle = inside[:, 0, :, None] & inside[:, 1, None, :]
+    noise = F.interpolate(torch.randn(n, 1, 5, 5, generator=random), size=(size, size), mode="bicubic")[:, 0]
+    blobs = noise > torch.randn(n, 1, 1, generator=random) * 0.5
+    part = part[:, None, None]
+    known = torch.where(part < 1 / 3, ~rectangle, torch.where(part < 2 / 3, rectangle, blobs)) | (part < 0)
+    return known[:, None].float()
