@@ -54,6 +54,9 @@ FIGURES = {
     "error_maps": lambda x: plots.error_maps(x, {"W": x * 0, "PTI": x * 0.9}, labels=["a", "b"]),
     "signed_maps": lambda x: plots.signed_maps({"W": x[:1], "PTI": x[1:]}, label="change", below=["1", "2"]),
     "pyramids": lambda x: plots.pyramids({"photo": laplacian_pyramid(x[:1]), "blurred": laplacian_pyramid(x[1:])}),
+    "tradeoff": lambda x: plots.tradeoff(
+        {"slow": (10.0, 0.02, 3.0), "quick": (0.01, 0.06, 1.0)}, "seconds", "MSE", "drop", "xy", {"slow": ([1, 10], [0.2, 0.02])}
+    ),
     "histories": lambda x: plots.histories({"a": HISTORY, "b": HISTORY[:20]}, {"mse": "MSE", "loss_D": "of D"}, log=["mse"]),
     "histories_of_one_run": lambda x: plots.histories({"a": HISTORY}, ["mse", "loss_D", "mse", "loss_D"]),
     "spectra": lambda x: plots.spectra({"photo": x, "half": x / 2}),
@@ -381,6 +384,19 @@ def test_no_bars_stand_on_a_logarithmic_scale():
     axes = plots.bars_with_spread({"W": [1.0, 0.1], "PTI": [0.01, 0.02]}, "MSE", log=True).axes[0]
     assert axes.get_yscale() == "log"
     assert not axes.patches
+
+
+def test_tradeoff_is_darker_where_the_third_measure_is_larger():
+    figure = plots.tradeoff({"low": (1, 1, -2.0), "high": (2, 3, 5.0)}, "x", "y", "value", paths={"high": ([1.5, 2], [4, 3])})
+    ax = figure.axes[0]
+    path, low, high = ax.get_lines()
+    assert {"low", "high"} <= set(texts(figure))
+    assert low.get_xydata().tolist() == [[1, 1]]
+    assert high.get_xydata().tolist() == [[2, 3]]
+    assert path.get_color() == high.get_color()
+    assert sum(high.get_color()[:3]) < sum(low.get_color()[:3])
+    with pytest.raises(ValueError, match="no point"):
+        plots.tradeoff({}, "x", "y", "value")
 
 
 def test_latents_are_projected_onto_the_main_directions():

@@ -678,6 +678,43 @@ def latents2d(
     return describe(figure, f"{_start(title)}A grey cloud of {len(cloud)} random codes{' and on it ' if drawn else ''}{', '.join(drawn)}.")
 
 
+def tradeoff(
+    points: Mapping[str, tuple[float, float, float]], xlabel: str, ylabel: str, label: str, log: str = "", paths: Mapping[str, Any] | None = None
+) -> Figure:
+    """Named points in the plane with a third measure as their colour: light where it is small, dark where it is large.
+
+    Args:
+        points: name -> (x, y, value).
+        label: of the colours' scale.
+        log: axes with logarithmic scales: ``""``, ``"x"``, ``"y"`` or ``"xy"``.
+        paths: name of a point -> a pair (x values, y values), how it got there: drawn as a thin line.
+
+    Raises:
+        ValueError: there is no point.
+    """
+    if not points:
+        raise ValueError("there is no point to draw")
+    values = [value for _, _, value in points.values()]
+    colours = plt.cm.ScalarMappable(plt.Normalize(min(values), max(values)), plt.get_cmap("cividis_r"))
+    figure, ax = plt.subplots(figsize=(WIDTH, 4.0), layout="constrained")
+    for name, path in (paths or {}).items():
+        ax.plot(*path, color=colours.to_rgba(points[name][2]), linewidth=1.2, zorder=1)
+    for x, y, value in points.values():
+        ax.plot(x, y, "o", color=colours.to_rgba(value), markeredgecolor=BLACK, markeredgewidth=0.8, markersize=11, zorder=3)
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    ax.set_xscale("log" if "x" in log else "linear")
+    ax.set_yscale("log" if "y" in log else "linear")
+    ax.margins(0.12)
+    _plain_numbers(ax, log)
+    bar = figure.colorbar(colours, ax=ax, aspect=18, pad=0.02)
+    bar.set_label(label, fontsize=9)
+    bar.ax.tick_params(labelsize=8)
+    cast(Any, bar.outline).set_visible(False)
+    _place_names(figure, ax, [(name, (x, y), BLACK) for name, (x, y, _) in points.items()])
+    told = "; ".join(f"{name} ({x:.3g}, {y:.3g}), {value:.3g}" for name, (x, y, value) in points.items())
+    return describe(figure, f"{_count(len(points), 'point')} of {ylabel} over {xlabel}, darker where {label} is larger. As (x, y), value: {told}.")
+
+
 # --- what they share --------------------------------------------------------------------------------------------------------------------------
 
 
