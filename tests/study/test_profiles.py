@@ -34,21 +34,22 @@ class Outer:
 def gan(make_bundle, tmp_path):
     """A bundle that ships a random encoder, ``psp``."""
     bundle = make_bundle(0)
-    bundle.folder = tmp_path / "bundle"
+    bundle.encoders["psp"] = tmp_path / "psp.safetensors"
     keep(bundle, seed=0)
     return bundle
 
 
 def keep(bundle, seed, progressive=False):
+    """Another random encoder in the same file."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = StyleEncoder(bundle.resolution, bundle.G.num_ws, 16, progressive=progressive, channels=16)
-    return save_encoder(bundle.folder / "encoders" / "psp.safetensors", network, "psp", bundle.sha256, {})
+    save_encoder(bundle.encoders["psp"], network, "psp", bundle.sha256, {})
 
 
 def reopened(bundle):
     """The same bundle as a new session finds it: nothing read yet."""
-    return dataclasses.replace(bundle, _encoders={})
+    return dataclasses.replace(bundle)
 
 
 def counted(monkeypatch, config):
@@ -128,13 +129,13 @@ def test_one_method_may_be_named_alone(tiny_bundle, photos, fakes):
 def test_a_bundle_that_has_read_its_encoders_travels(gan, tiny_targets):
     expected = psp(gan, tiny_targets).image
     copy = pickle.loads(pickle.dumps(gan))
-    copy.folder = None  # the weights are in it, not read again on the other side
+    copy.encoders.clear()  # the weights are in it, not read again on the other side
     assert torch.equal(psp(copy, tiny_targets).image, expected)
 
 
-def test_workers_get_the_encoders(gan, photos, monkeypatch):
+def test_workers_get_the_encoders(gan, photos, monkeypatch, tmp_path):
     monkeypatch.setitem(METHODS, "psp", Method(psp, Encode("psp"), ""))
-    alone = compare(gan, photos, ["psp"], samples=0, cache=gan.folder / "alone")
-    spread = compare(gan, photos, ["psp"], samples=0, jobs=2, cache=gan.folder / "spread")
+    alone = compare(gan, photos, ["psp"], samples=0, cache=tmp_path / "alone")
+    spread = compare(gan, photos, ["psp"], samples=0, jobs=2, cache=tmp_path / "spread")
     assert spread.failures == []
     assert [row.mse for row in spread.rows] == pytest.approx([row.mse for row in alone.rows])
