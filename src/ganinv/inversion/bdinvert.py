@@ -162,10 +162,11 @@ def bdinvert(
     if not isinstance(encoder, BaseCodeEncoder):
         raise GanInvError(f"{config.encoder} is not an encoder of base codes: train one with `ganinv train encoder bdinvert`.")
     S, n, layer = gan.G.synthesis, len(target), encoder.layer
-    perceptual, space = load_perceptual(config.trunk), PNormSpace.of(gan, config.samples)
+    space = PNormSpace.of(gan, config.samples)
+    perceptual = load_perceptual(config.trunk) if config.perceptual_weight else None
     w = gan.G.mapping.w_avg.repeat(n, gan.G.num_ws, 1)
     with torch.no_grad():
-        features = perceptual.features(target)
+        features = perceptual.features(target) if perceptual else None
         f0 = encoder(target)
         initial = S(w, base={layer: f0})
     f = f0.clone().requires_grad_()
@@ -176,7 +177,7 @@ def bdinvert(
     for step in loop:
         image = S(w, base={layer: f})
         mse = (image - target).square().mean(dim=(1, 2, 3))
-        distance = perceptual(image, features)
+        distance = perceptual(image, features) if perceptual and features else torch.zeros(n)
         base = (f - f0).square().mean(dim=(1, 2, 3))
         norm = space(w).square().mean(dim=(1, 2))
         loss = config.mse_weight * mse + config.perceptual_weight * distance + config.base_weight * base + config.norm_weight * norm

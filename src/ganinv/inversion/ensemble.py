@@ -151,9 +151,9 @@ class Objective:
 
         self.G, self.x, self.mask, self.encoder, self.config = gan.G, x * mask, mask, encoder, config
         self.part = mask.mean()
-        self.perceptual = load_perceptual(config.trunk)
+        self.perceptual = load_perceptual(config.trunk) if config.perceptual_weight else None
         with torch.no_grad():
-            self.features = self.perceptual.features(self.x)
+            self.features = self.perceptual.features(self.x) if self.perceptual else None
             self.offset = encoder(self.x, mask)
         self.start = gan.G.mapping.w_avg + self.offset
 
@@ -162,7 +162,7 @@ class Objective:
         image = self.G.synthesis(w) * self.mask
         difference = image - self.x
         l1 = difference.abs().mean() / self.part
-        distance = self.perceptual(image, self.features).mean() / self.part
+        distance = self.perceptual(image, self.features).mean() / self.part if self.perceptual and self.features else torch.zeros([])
         latent = (self.encoder(image, self.mask) - self.offset).square().mean()
         loss = self.config.l1_weight * l1 + self.config.perceptual_weight * distance + self.config.latent_weight * latent
         mse = difference.detach().square().mean() / self.part
