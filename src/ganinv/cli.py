@@ -98,7 +98,7 @@ def ganinv(
 def invert(
     photos: Annotated[list[str], typer.Argument(metavar="PHOTO", help="Picture files, or the name of a photo that ships, such as grace_hopper.")],
     method: Annotated[
-        str, typer.Option("--method", "-M", help="near-perfect, pti, projection-wplus, projection-w or projection-z.")
+        str, typer.Option("--method", "-M", help="near-perfect, pti, ensemble, hfgi, bdinvert, restyle-e4e, restyle-psp, e4e, psp, or projection-wplus, -w or -z.")
     ] = "near-perfect",
     model: Model = "faces64",
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Where the results go; with several photos, into a folder each.")] = Path(
@@ -632,6 +632,65 @@ def gan(
         typer.echo(f"{out / 'model.safetensors'}: trained on {trainer.seen:,} images in {trainer.seconds / 60:.1f} minutes")
 
 
+@train_app.command(no_args_is_help=True)
+def encoder(
+    method: Annotated[str, typer.Argument(metavar="METHOD", help="psp, e4e, restyle-psp, restyle-e4e, bdinvert, hfgi or ensemble.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Where METHOD.safetensors and its curves, METHOD.json, go.")] = Path(
+        "encoders"
+    ),
+    model: Model = "faces64",
+    steps: Annotated[int | None, typer.Option(min=1, metavar="N", help="Steps.", rich_help_panel="Settings")] = None,
+    batch: Annotated[int | None, typer.Option(min=2, metavar="N", help="Images a step.", rich_help_panel="Settings")] = None,
+    seed: Seed = None,
+    start: Annotated[
+        str | None,
+        typer.Option(metavar="ENCODER", help="The encoder that training takes, a name or a file: e4e for hfgi; the trunk to begin with for restyle."),
+    ] = None,
+    changes: Settings = None,
+    quiet: Quiet = False,
+) -> None:
+    """Train the encoder of a method for a generator; the defaults are the recipes of faces64's.
+
+    The same command goes on where an earlier run stopped. Use the result with `ganinv invert --set encoder=DIR/METHOD.safetensors`.
+    """
+    from .cache import fingerprint
+    from .inversion import Progress, Resume
+    from .training.recipes import RECIPES
+    from .zoo import load
+
+    if method not in RECIPES:
+        raise typer.BadParameter(f"there is no encoder {method!r}; choose from {', '.join(RECIPES)}", param_hint="METHOD")
+    recipe = RECIPES[method]
+    named = (("steps", steps), ("batch", batch), ("seed", seed))
+    config = configure(recipe.config, [f"{name}={value}" for name, value in named if value is not None] + (changes or []))
+    gan = load(model)
+    name = start or (recipe.start if recipe.start in gan.encoders or recipe.start_needed else "")
+    arguments = {"start": gan.encoder(name)} if name else {}
+    if name and not recipe.start:
+        raise typer.BadParameter(f"{method} starts from nothing", param_hint="--start")
+    out.mkdir(parents=True, exist_ok=True)
+    state = Resume(out / f"{method}.resume.pt", fingerprint(gan.sha256, method, repr(config), *arguments.values()))
+    if state.path.is_file():
+        note(f"{state.path} {'is of a run that was interrupted: going on' if state.stages else 'is of another run: starting afresh'}", quiet)
+    began = time.monotonic() - state.seconds
+    with progress_bar("{task.fields[values]}", quiet) as bar:
+        task = bar.add_task(method, total=config.steps, values="")
+
+        def show(progress: Progress) -> None:
+            values = "  ".join(f"{name} {value:.3f}" for name, value in progress.values.items())
+            bar.update(task, completed=progress.step, values=values)
+
+        try:
+            run = recipe.train(gan, config, show, state, **arguments)
+        except KeyboardInterrupt:
+            typer.echo(f"stopped: the same command goes on from {state.path}", err=True)
+            raise
+    path = run.save(out, time.monotonic() - began)
+    state.remove()
+    if not quiet:
+        typer.echo(f"{path}: {config.steps:,} steps in {(time.monotonic() - began) / 60:.1f} minutes")
+
+
 def training_config(tiny: bool, images: int | None, resolution: int | None, start: Start | None = None) -> GanConfig:
     """The recipe of ``faces64`` (or the tiny one) cut or extended to ``resolution``, with its stages stretched to ``images`` in all.
 
@@ -703,6 +762,11 @@ def _set(config: Any, key: str, path: list[str], value: str, option: str) -> Any
         close = ", ".join(kinds)
         raise typer.BadParameter(f"there is no setting {key!r}; {type(config).__name__} has {close}", param_hint=option)
     old = getattr(config, name)
+    if dataclasses.is_dataclass(old) and len(path) == 1 and (stages := _stages(kinds[name])):
+        if value not in stages:
+            raise typer.BadParameter(f"{name} is the name of a method ({', '.join(stages)}), or has settings, such as "
+                f"{key}.{next(iter(vars(old)))}", param_hint=option)
+        return dataclasses.replace(config, **{name: stages[value]})
     if dataclasses.is_dataclass(old) != (len(path) > 1):
         cure = f"has settings of its own, such as {key}.{next(iter(vars(old)))}" if dataclasses.is_dataclass(old) else "has no settings of its own"
         raise typer.BadParameter(f"{name} {cure}", param_hint=option)
@@ -711,6 +775,14 @@ def _set(config: Any, key: str, path: list[str], value: str, option: str) -> Any
         return dataclasses.replace(config, **{name: new})
     except ValueError as error:
         raise typer.BadParameter(f"{key}={value}: {error}", param_hint=option) from None
+
+
+def _stages(kind: Any) -> dict[str, Any]:
+    """The default configurations, by method, that a field of type ``kind`` can hold: for the stage that another method starts from."""
+    from .inversion import METHODS
+
+    parts = typing.get_args(kind)
+    return {name: entry.config for name, entry in METHODS.items() if type(entry.config) in parts}
 
 
 def _parse(text: str, kind: Any) -> Any:

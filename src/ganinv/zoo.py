@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from . import checkpoints
 from .errors import GanInvError
@@ -38,6 +38,7 @@ class Bundle:
         statistics: feature statistics of training images, what Fréchet distances are measured against, or ``None``.
         folder: where the bundle's further files lie (training curves, snapshots), or ``None``.
         card: the model card: provenance, licence, training, quality, failings.
+        encoders: files of trained encoders by name; :meth:`encoder` reads them.
     """
 
     name: str
@@ -49,6 +50,8 @@ class Bundle:
     statistics: FrechetStatistics | None = None
     folder: Path | None = None
     card: dict[str, Any] = field(default_factory=dict)
+    encoders: dict[str, Path] = field(default_factory=dict)
+    _encoders: dict[str, nn.Module] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for net in (self.G, self.D):
@@ -72,6 +75,23 @@ class Bundle:
             digest.update(name.encode())
             digest.update(tensor.contiguous().numpy().tobytes())
         return digest.hexdigest()
+
+    def encoder(self, name: str) -> nn.Module:
+        """A trained encoder for this generator, frozen, in evaluation mode, with the description in its file as ``card``; read once.
+
+        Args:
+            name: one of ``encoders``, or the file of another (from ``ganinv train encoder``).
+
+        Raises:
+            GanInvError: there is none, or it was trained for another generator.
+        """
+        if name not in self._encoders:
+            from .inversion.weights import load_encoder
+
+            if name not in self.encoders and Path(name).suffix != ".safetensors":
+                raise GanInvError(f"{self.name} comes without the encoder {name!r}: train it with `ganinv train encoder {name}`, and give its file.")
+            self._encoders[name] = load_encoder(self.encoders.get(name, Path(name)), self.sha256)
+        return self._encoders[name]
 
     @cached_property
     def w_cov(self) -> Tensor:
@@ -107,6 +127,7 @@ def load(model: str | Path = "faces64") -> Bundle:
             statistics=FrechetStatistics.load(folder / "frechet.npz"),
             folder=folder,
             card=json.loads((folder / "card.json").read_text()),
+            encoders={path.stem: path for path in sorted((folder / "encoders").glob("*.safetensors"))},
         )
     path = Path(model)
     if not path.exists():

@@ -4,8 +4,31 @@ import hashlib
 import pytest
 
 from ganinv.inversion import METHODS
+from ganinv.inversion.pti import PIVOT
+from ganinv.training.recipes import RECIPES
 
 SHORT = dict(w_avg_samples=100)
+STEPS = 20  # of an encoder's training
+
+
+ONE_PASS = {"psp", "e4e"}
+
+
+@pytest.fixture(scope="session")
+def tiny_encoders(make_bundle, tmp_path_factory):
+    """Files of encoders by name, each trained for some steps, so that it does better than the average face."""
+    gan, folder = make_bundle(0), tmp_path_factory.mktemp("encoders")
+    for name, recipe in RECIPES.items():
+        config = dataclasses.replace(recipe.config, steps=STEPS, batch=4, seen=0, warmup=1, lambda_latent=0.0)
+        start = {"start": gan.encoder(recipe.start)} if recipe.start else {}
+        gan.encoders[name] = recipe.train(gan, config, **start).save(folder, 0.0)
+    return gan.encoders
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(make_bundle, tiny_encoders):
+    """The tiny bundle with encoders."""
+    return dataclasses.replace(make_bundle(0), encoders=tiny_encoders)
 
 
 def shorten(name):
@@ -16,13 +39,14 @@ def shorten(name):
     if name.startswith("projection"):
         return dataclasses.replace(config, steps=5, perceptual_weight=0.0, restarts=2, **SHORT)
     if name == "pti":
-        return dataclasses.replace(config, steps=3, pivot=dataclasses.replace(config.pivot, steps=3, perceptual_weight=0.0, **SHORT))
+        return dataclasses.replace(config, steps=3, pivot=dataclasses.replace(PIVOT, steps=3, perceptual_weight=0.0, **SHORT))
     if name == "near-perfect":
-        initial = dataclasses.replace(config.initial, steps=3, perceptual_weight=0.0, **SHORT)
         everything = dict(
             p=0.7, lambda_adv=1.0, lambda_global=1.0, global_interval=2, r1_interval=2, lr_latent=1e-3, tune_noise=True, noise_weight=1.0
         )
-        return dataclasses.replace(config, steps=5, batch=4, initial=initial, **everything)
+        return dataclasses.replace(config, steps=5, batch=4, **everything)
+    if name in ONE_PASS or name.startswith("restyle"):
+        return config
     raise NotImplementedError(f"say here how {name!r} is shortened, so that every method is tested")
 
 

@@ -17,6 +17,7 @@ from ..cache import fingerprint
 from ..errors import GanInvError
 from ..files import atomic_path
 from ..interrupt import Interrupt
+from .weights import encoder_names
 
 if TYPE_CHECKING:
     from ..zoo import Bundle
@@ -67,9 +68,10 @@ class Resume:
 
     @classmethod
     def for_run(cls, path: Path, gan: Bundle, target: Tensor, method: str, config: Any, start: Inversion | None = None) -> Resume:
-        """The resume file of one run, identified by all it depends on: the bundle, the pixels, the method, its configuration, and its start."""
+        """The resume file of one run, identified by all it depends on: bundle, pixels, method, configuration, the encoders in it, and the start."""
         ws = None if start is None else start.ws
-        return cls(path, fingerprint(gan.G, gan.D, gan.reference, target, method, repr(config), ws))
+        encoders = [gan.encoder(name) for name in encoder_names(config)]
+        return cls(path, fingerprint(gan.G, gan.D, gan.reference, target, method, repr(config), *encoders, ws))
 
     def save(self) -> None:
         seconds = self.seconds + time.perf_counter() - self._began

@@ -24,7 +24,7 @@ import copy
 import time
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -40,9 +40,11 @@ from ..losses.laplacian_pyramid import laplacian_pyramid_loss
 from ..losses.noise_regularisation import noise_regularisation
 from ..stylegan2 import Generator
 from .divergence import DivergenceWarning, Watch
+from .initial import estimate
 from .loop import Callback, Loop, Resume
 from .monitor import due, frechet, gradient_norms, training_statistics
-from .projection import Projection, projection
+from .projection import Projection
+from .restyle import RESTYLE_PSP, ReStyle
 from .result import Deltas, Inversion, config_dict, make_deltas
 from .tuning import cosine, trainable_copy
 
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
 
 REPORTED = ("loss_D", "loss_adv", "loss_recon", "mse")  # to the callback
 INITIAL = Projection(space="w_plus", steps=200, perceptual_weight=0.1, optimise_noise=False)
+"""Where to start with a generator that has no encoder."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ class NearPerfect:
         reals: ``"reference"`` (the bundle's training images) or ``"generator"`` (samples of the untouched generator).
         joint: tune one generator to all photos, all pinned in every step, instead of a generator for each. The terms of the photos count by
             their mean. It takes a fraction of the time, and leaves hard photos with a larger error (``benchmarks/README.md``).
-        initial: how the starting code is found.
+        initial: how the starting code is found: by an encoder, as in the paper (which names ReStyle), or by projection (:data:`INITIAL`).
         history_gradients: every that many steps, the history holds the length of each term's gradient in the tuned weights; 0 for never.
         history_frechet: every that many steps (and at the end), it holds the Fréchet distance of ``frechet_samples`` images; 0 for never.
     """
@@ -108,7 +111,7 @@ class NearPerfect:
     r1_interval: int = 16
     reals: str = "reference"
     joint: bool = False
-    initial: Projection = field(default_factory=lambda: INITIAL)
+    initial: Projection | ReStyle = RESTYLE_PSP
     history_gradients: int = 0
     history_frechet: int = 0
     frechet_samples: int = 500
@@ -207,7 +210,7 @@ def near_perfect(
         training_statistics(gan)
     began = time.perf_counter()
     if start is None:
-        start = projection(gan, target, config.initial, callback, resume)
+        start = estimate(gan, target, config.initial, callback, resume)
     groups = [range(len(target))] if config.joint else [range(i, i + 1) for i in range(len(target))]
     tuned = [_tune(gan, target, start.ws, photos, config, callback, resume) for photos in groups]
     for one in tuned:

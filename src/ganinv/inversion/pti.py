@@ -1,4 +1,4 @@
-r"""Pivotal tuning inversion (Roich et al. 2022): find a pivot in W, then tune the generator around it.
+r"""Pivotal tuning inversion (Roich et al. 2022): find a pivot near W, then tune the generator around it.
 
 .. math::
 
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -22,13 +22,19 @@ from torch import Tensor
 from ..features import EFFICIENTNET
 from ..images import check_images
 from .divergence import DivergenceWarning, Watch
+from .initial import estimate
 from .loop import Callback, Loop, Resume
-from .projection import Projection, projection
+from .projection import Projection
+from .restyle import RESTYLE_E4E, ReStyle
 from .result import Deltas, Inversion, config_dict, make_deltas
 from .tuning import trainable_copy
 
 if TYPE_CHECKING:
     from ..zoo import Bundle
+
+
+PIVOT = Projection(space="w", steps=450, w_avg_samples=600, lr=0.01)
+"""The authors' pivot: a code in W by projection. It takes a few seconds, where an encoder takes none."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,7 @@ class PTI:
         locality_weight: weight of the locality regularisation (.1 in the paper; 0 is off).
         alpha: distance from the pivot at which it is evaluated, in units of W (the authors' 30 is for 512 dimensions; this default is
             scaled by the square root of the dimensions, to 128).
+        pivot: how the pivot is found: by an encoder that stays near W (as HyperStyle's authors do it), or by projection into W (:data:`PIVOT`).
     """
 
     steps: int = 350
@@ -51,7 +58,7 @@ class PTI:
     locality_weight: float = 0.0
     alpha: float = 15.0
     locality_psi: float = 0.5
-    pivot: Projection = field(default_factory=lambda: Projection(space="w", steps=450, w_avg_samples=600, lr=0.01))
+    pivot: Projection | ReStyle = RESTYLE_E4E
     seed: int = 0
 
 
@@ -77,7 +84,7 @@ def pti(
     check_images(target, gan.G.img_resolution)
     began = time.perf_counter()
     if start is None:
-        start = projection(gan, target, config.pivot, callback, resume)
+        start = estimate(gan, target, config.pivot, callback, resume)
     deltas: list[Deltas] = []
     history: list[dict[str, float]] = []
     sentences: list[str] = []

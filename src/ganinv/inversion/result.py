@@ -20,6 +20,7 @@ from ..errors import GanInvError
 from ..files import atomic_path
 from ..images import save_png
 from ..stylegan2 import Generator
+from ..stylegan2.generator import Fusion
 
 if TYPE_CHECKING:
     from ..zoo import Bundle
@@ -44,6 +45,8 @@ class Inversion:
         seconds: wall time of the whole method.
         config: the method's configuration as a plain dict.
         warnings: a sentence for each photo that says what went wrong, empty if nothing did.
+        base: base codes of BDInvert ``{"b8.conv0": [N, C, 8, 8]}``, or ``None``; see :meth:`SynthesisNetwork.forward`.
+        fusion: gains and shifts of HFGI ``{"b16.conv0": ([N, C, 16, 16], the same)}``, or ``None``.
     """
 
     method: str
@@ -57,6 +60,8 @@ class Inversion:
     seconds: float = 0.0
     config: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    base: dict[str, Tensor] | None = None
+    fusion: dict[str, Fusion] | None = None
 
     def __repr__(self) -> str:
         photos = f"{len(self)} photo{'s' if len(self) != 1 else ''}"
@@ -80,7 +85,22 @@ class Inversion:
             self.seconds / len(self),
             self.config,
             self.warnings[i : i + 1],
+            **self._features(i),
         )
+
+    def _features(self, i: int) -> dict[str, Any]:
+        """The base code and the fusion of photo ``i``, as arguments of a synthesis."""
+        base = None if self.base is None else {name: f[i : i + 1] for name, f in self.base.items()}
+        fusion = None if self.fusion is None else {name: (gain[i : i + 1], shift[i : i + 1]) for name, (gain, shift) in self.fusion.items()}
+        return {"base": base, "fusion": fusion}
+
+    def render(self, ws: Tensor) -> Tensor:
+        """The photos with other codes ``[N, num_ws, w_dim]``, each by its own generator, noise, base code and fusion: ``[N, 3, R, R]``.
+
+        This is how an edit is drawn; with ``self.ws`` it gives :attr:`image`. (HFGI's fusion belongs to one image: :func:`hfgi.edit` aligns it.)
+        """
+        with torch.no_grad():
+            return torch.cat([G.synthesis(ws[i : i + 1], **self._features(i)) for i, G in enumerate(self.generators)])
 
     @property
     def tuned(self) -> bool:
@@ -102,8 +122,7 @@ class Inversion:
     @cached_property
     def image(self) -> Tensor:
         """The reconstructions ``[N, 3, R, R]``."""
-        with torch.no_grad():
-            return torch.cat([G.synthesis(self.ws[i : i + 1]) for i, G in enumerate(self.generators)])
+        return self.render(self.ws)
 
     @cached_property
     def scores(self) -> dict[str, Any]:
@@ -135,6 +154,9 @@ class Inversion:
         tensors |= {f"noise/{name}": maps for name, maps in (self.noise or {}).items()}
         owners = [next(j for j, other in enumerate(self.deltas) if other is deltas) for deltas in self.deltas]  # shared deltas are kept once
         tensors |= {f"deltas/{i}/{name}": delta for i in set(owners) for name, delta in self.deltas[i].items()}
+        tensors |= {f"base/{name}": features for name, features in (self.base or {}).items()}
+        for name, (gain, shift) in (self.fusion or {}).items():
+            tensors |= {f"fusion-gain/{name}": gain, f"fusion-shift/{name}": shift}
         facts = {key: getattr(self, key) for key in ("method", "seconds", "config", "history", "scores", "warnings")}
         facts |= {"model": self.gan.name, "model_sha256": self.gan.sha256, "photos": len(self), "generators": owners, "format": 1}
         try:
@@ -165,7 +187,10 @@ class Inversion:
             tensors = read_tensors(content)
             if facts["model_sha256"] != gan.sha256:
                 raise GanInvError(f"{folder} holds a clone of the generator {facts['model']!r} with other weights than {gan.name!r}: load that one.")
-            noise = {key.removeprefix("noise/"): value for key, value in tensors.items() if key.startswith("noise/")}
+            noise, base, gains, shifts = (
+                {key.removeprefix(f"{kind}/"): value for key, value in tensors.items() if key.startswith(f"{kind}/")}
+                for kind in ("noise", "base", "fusion-gain", "fusion-shift")
+            )
             deltas: list[Deltas] = [{} for _ in tensors["ws"]]
             for key, value in tensors.items():
                 if key.startswith("deltas/"):
@@ -184,6 +209,8 @@ class Inversion:
                 facts["seconds"],
                 facts["config"],
                 facts.get("warnings", []),
+                base or None,
+                {name: (gain, shifts[name]) for name, gain in gains.items()} or None,
             )
         except FileNotFoundError as error:
             raise GanInvError(f"{folder} holds no clone ({Path(error.filename).name} is missing): give a folder that `save` wrote.") from error

@@ -43,11 +43,11 @@ class _Lite0Trunk(nn.Module):
         super().__init__()
         self.net = EfficientNetLite0()
 
-    def forward(self, x: Tensor) -> Sequence[Tensor]:
+    def forward(self, x: Tensor, stages: Sequence[int] = stages) -> Sequence[Tensor]:
         if min(x.shape[-2:]) < FEATURE_SIZE:
             height, width = (max(size, FEATURE_SIZE) for size in x.shape[-2:])
             x = F.interpolate(x, size=(height, width), mode="bilinear")
-        return self.net(x, self.stages)
+        return self.net(x, stages)
 
 
 class _SkipFeatures(nn.Module):
@@ -108,6 +108,13 @@ class Perceptual(lpips.LPIPS):
     def features(self, x: Tensor) -> Features:
         """The feature maps of images ``[N, 3, H, W]``, to be given as ``y`` when a fixed target is compared again and again."""
         return Features(self.net(self.scaling_layer(x)))
+
+    def features_and_embedding(self, x: Tensor) -> tuple[Features, Tensor]:
+        """:meth:`features`, and from the same pass the mean over the image of the last stage ``[N, 320]`` (EfficientNet-Lite0 only)."""
+        assert self.name == EFFICIENTNET
+        trunk = self.net.module
+        *maps, last = trunk(self.scaling_layer(x), (*_Lite0Trunk.stages, len(EfficientNetLite0.channels) - 1))
+        return Features(maps), last.mean(dim=(2, 3))
 
     def forward(self, x: Tensor | Features, y: Tensor | Features) -> Tensor:
         """Distances ``[N]`` between images ``[N, 3, H, W]`` in [-1, 1] (or their :meth:`features`); one of the two may be a single image."""

@@ -124,6 +124,16 @@ class ToRGBLayer(nn.Module):
         return x if self.conv_clamp is None else x.clamp(-self.conv_clamp, self.conv_clamp)
 
 
+Fusion = tuple[Tensor, Tensor]
+
+
+def _fused(x: Tensor, fusion: Mapping[str, Fusion] | None, name: str) -> Tensor:
+    if fusion is None or name not in fusion:
+        return x
+    gain, shift = fusion[name]
+    return x * (1 + gain) + shift
+
+
 class SynthesisBlock(nn.Module):
     """One resolution: (conv0 that doubles the size, except at 4x4), conv1, and toRGB added to the upsampled image so far."""
 
@@ -144,15 +154,27 @@ class SynthesisBlock(nn.Module):
         self.layer_names += ["conv1", "torgb"]
 
     def forward(
-        self, x: Tensor | None, img: Tensor | None, styles: Mapping[str, Tensor], noise_mode: str, noise: Mapping[str, Tensor], rgb_gain: float = 1.0
+        self,
+        x: Tensor | None,
+        img: Tensor | None,
+        styles: Mapping[str, Tensor],
+        noise_mode: str,
+        noise: Mapping[str, Tensor],
+        rgb_gain: float = 1.0,
+        base: Tensor | None = None,
+        fusion: Mapping[str, Fusion] | None = None,
     ) -> tuple[Tensor, Tensor]:
         name = f"b{self.resolution}"
-        if x is None:
+        if base is not None:  # in place of conv0's output, and of everything before it
+            x = base
+        elif x is None:
             batch = styles[f"{name}.conv1"].shape[0]
             x = self.const.unsqueeze(0).expand(batch, -1, -1, -1)
         else:
             x = self.conv0(x, styles[f"{name}.conv0"], noise_mode, noise.get(f"{name}.conv0"))
+        x = _fused(x, fusion, f"{name}.conv0")
         x = self.conv1(x, styles[f"{name}.conv1"], noise_mode, noise.get(f"{name}.conv1"))
+        x = _fused(x, fusion, f"{name}.conv1")
         rgb = widen(self.torgb(x, styles[f"{name}.torgb"]))
         if rgb_gain != 1:
             rgb = rgb * rgb_gain
@@ -217,6 +239,8 @@ class SynthesisNetwork(nn.Module):
         noise: Mapping[str, Tensor] | None = None,
         styles: Mapping[str, Tensor] | None = None,
         rgb_gain: float = 1.0,
+        base: Mapping[str, Tensor] | None = None,
+        fusion: Mapping[str, Fusion] | None = None,
     ) -> Tensor:
         """Synthesise images.
 
@@ -226,6 +250,9 @@ class SynthesisNetwork(nn.Module):
             noise: maps that replace a layer's noise whatever the mode, ``{"b4.conv1": [N or 1, 1, 4, 4], ...}``.
             styles: style vectors that replace those computed from ``ws``, for all layers or some.
             rgb_gain: weight of the last block's toRGB, below 1 while a new block is faded in (progressive growing).
+            base: feature maps ``{"b8.conv0": [N, C, 8, 8]}`` to begin with in place of that layer's output (a base code, as in BDInvert): what
+                comes before it, with its RGB, is not computed. One layer ``b*.conv0`` at most.
+            fusion: ``{layer: (gain, shift)}``, both ``[N or 1, C, r, r]``: the 3x3 layer's output F becomes ``F * (1 + gain) + shift`` (HFGI).
 
         Returns:
             images ``[N, 3, R, R]``, about [-1, 1], not clamped.
@@ -235,16 +262,22 @@ class SynthesisNetwork(nn.Module):
         """
         if noise_mode not in NOISE_MODES:
             raise ValueError(f"noise_mode must be one of {', '.join(NOISE_MODES)}, not {noise_mode!r}")
-        for name in [*(styles or {}), *(noise or {})]:
+        for name in [*(styles or {}), *(noise or {}), *(base or {}), *(fusion or {})]:
             if name not in self.layer_ws:
                 raise ValueError(f"this generator has no layer {name!r}; its layers are {', '.join(self.layer_ws)}")
         all_styles = {**({} if ws is None else self.styles(ws)), **(styles or {})}
         if missing := [name for name in self.layer_ws if name not in all_styles]:
             raise ValueError(f"without ws, styles has to name every layer; missing: {', '.join(missing)}")
+        base = base or {}
+        if len(base) > 1 or any(not name.endswith("conv0") for name in base):
+            raise ValueError(f"base has to name one layer b*.conv0, not {', '.join(base)}")
+        first = int(next(iter(base)).split(".")[0][1:]) if base else self.block_resolutions[0]
         x = img = None
         for res in self.block_resolutions:
+            if res < first:
+                continue
             gain = rgb_gain if res == self.img_resolution else 1.0
-            x, img = getattr(self, f"b{res}")(x, img, all_styles, noise_mode, noise or {}, gain)
+            x, img = getattr(self, f"b{res}")(x, img, all_styles, noise_mode, noise or {}, gain, base.get(f"b{res}.conv0"), fusion)
         assert img is not None
         return img
 

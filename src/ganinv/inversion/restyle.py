@@ -1,0 +1,69 @@
+r"""ReStyle: an encoder that sees the photo beside its own reconstruction, and corrects it again and again (Alaluf et al. 2021).
+
+.. math::
+
+    w_0 = \bar w, \quad \hat x_t = G(w_t), \qquad w_{t+1} = w_t + E(x, \hat x_t)
+
+Six input channels, a few passes. The encoder is simpler than pSp's: all heads read the last feature map. ``restyle-psp`` was trained with pSp's
+losses, ``restyle-e4e`` gives one vector and offsets, and was trained with e4e's (:mod:`ganinv.training.restyle`).
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from ..images import check_images
+from .backbone import StyleEncoder
+from .loop import Callback, Loop, Resume
+from .result import Inversion, config_dict
+from .weights import encoder_for
+
+if TYPE_CHECKING:
+    from ..zoo import Bundle
+
+
+@dataclass(frozen=True)
+class ReStyle:
+    """Residual passes of an encoder.
+
+    Attributes:
+        encoder: name of one that ships with the bundle (``"restyle-psp"`` or ``"restyle-e4e"``), or the file of one.
+        iterations: passes (5 in the paper, in training too).
+    """
+
+    encoder: str = "restyle-e4e"
+    iterations: int = 5
+
+
+RESTYLE_PSP, RESTYLE_E4E = ReStyle("restyle-psp"), ReStyle("restyle-e4e")
+
+
+def restyle(gan: Bundle, target: Tensor, config: ReStyle | None = None, callback: Callback | None = None, resume: Resume | None = None) -> Inversion:
+    """Invert photos ``[N, 3, R, R]`` in [-1, 1]; the history has the error of every pass.
+
+    Raises:
+        GanInvError: the photos are not finite, or not of the generator's resolution, or the bundle has no such encoder.
+    """
+    config = config or ReStyle()
+    check_images(target, gan.G.img_resolution)
+    encoder = encoder_for("restyle-psp", gan, config.encoder, StyleEncoder, in_channels=6)
+    method = str(encoder.card["method"])
+    began = time.perf_counter() - (resume.seconds if resume else 0.0)
+    G, history = gan.G, list[dict[str, float]]()
+    ws = G.mapping.w_avg.repeat(len(target), G.num_ws, 1)
+    with torch.no_grad():
+        initial = G.synthesis(ws)
+        image = initial.clone()
+        loop = Loop(method, config.iterations, callback, resume, ws=ws, image=image, history=history)
+        for step in loop:
+            ws += encoder(torch.cat([target, image], dim=1))
+            image.copy_(G.synthesis(ws))
+            mse = (image - target).square().mean(dim=(1, 2, 3))
+            history += [{"photo": i, "step": step, "mse": value} for i, value in enumerate(mse.tolist())]
+            loop.report(mse=mse.mean())
+    return Inversion(method, gan, target, ws, initial=initial, history=history, seconds=time.perf_counter() - began, config=config_dict(config))

@@ -1,0 +1,96 @@
+"""Files of trained encoders: float16 weights beside a description, tied to the generator that they were trained for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from ..errors import GanInvError
+from ..files import atomic_path
+
+if TYPE_CHECKING:
+    from ..zoo import Bundle
+
+Network = TypeVar("Network", bound=nn.Module)
+SMALL = 4096  # values; smaller tensors, such as the statistics of a batch norm, stay float32
+
+# Which file of this package has the network of that name: a file of weights may ask for no other.
+NETWORKS = {"StyleEncoder": "backbone", "BaseCodeEncoder": "bdinvert", "Consultation": "hfgi", "MaskedEncoder": "ensemble"}
+
+
+def encoder_names(config: Any) -> Iterator[str]:
+    """The encoders that a method's configuration asks for: the values of its fields named ``encoder``, or ending so, however deep."""
+    for field in fields(config) if is_dataclass(config) else ():
+        value = getattr(config, field.name)
+        if isinstance(value, str) and (field.name == "encoder" or field.name.endswith("_encoder")):
+            yield value
+        else:
+            yield from encoder_names(value)
+
+
+def encoder_for(method: str, gan: Bundle, name: str, kind: type[Network], in_channels: int | None = None) -> Network:
+    """The encoder ``name`` of the bundle, or from that file, if it is of the form that ``method`` needs.
+
+    Raises:
+        GanInvError: there is none, it is of another form, or it was trained for another generator.
+    """
+    network = gan.encoder(name)
+    if not isinstance(network, kind) or (in_channels is not None and network.config["in_channels"] != in_channels):  # type: ignore[index]
+        raise GanInvError(f"the encoder {name} is none for {method}: train one with `ganinv train encoder {method}`.")
+    return network
+
+
+def save_encoder(path: str | Path, network: nn.Module, method: str, generator: str, training: dict[str, Any]) -> Path:
+    """Write ``network``, which has its arguments as ``config``, with the ``sha256`` of the bundle that it belongs to.
+
+    Raises:
+        GanInvError: the file cannot be written.
+    """
+    path = Path(path)
+    card = {"method": method, "network": type(network).__name__, "config": network.config, "generator": generator, "training": training}
+    tensors = {name: _packed(tensor) for name, tensor in network.state_dict().items()}
+    try:
+        with atomic_path(path) as temporary:
+            save_file(tensors, temporary, metadata={"card": json.dumps(card)})
+    except (OSError, SafetensorError) as error:
+        raise GanInvError(f"{path} cannot be written ({getattr(error, 'strerror', None) or error}): give another file.") from error
+    return path
+
+
+def _packed(tensor: torch.Tensor) -> torch.Tensor:
+    tensor = tensor.detach().contiguous()
+    return tensor.half() if tensor.is_floating_point() and tensor.numel() > SMALL else tensor
+
+
+def load_encoder(path: str | Path, generator: str | None = None) -> nn.Module:
+    """The network in ``path``, frozen, in evaluation mode, with the file's description as its ``card``.
+
+    Args:
+        generator: ``sha256`` of the bundle that it is to be used with; ``None`` to accept any.
+
+    Raises:
+        GanInvError: no such file, not an encoder's, or one that was trained for another generator.
+    """
+    path = Path(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            card = json.loads((file.metadata() or {})["card"])
+        network: nn.Module = getattr(import_module(f".{NETWORKS[card['network']]}", __package__), card["network"])(**card["config"])
+        network.load_state_dict({name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in load_file(path).items()})
+    except FileNotFoundError:
+        raise GanInvError(f"{path} does not exist: give a file that `ganinv train encoder` wrote.") from None
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise GanInvError(f"{path} is not the file of an encoder ({type(error).__name__}): give one that `ganinv train encoder` wrote.") from error
+    if generator is not None and card["generator"] != generator:
+        raise GanInvError(f"{path} was trained for another generator: train one for this with `ganinv train encoder {card['method']}`.")
+    network.card = card  # type: ignore[assignment]
+    return network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
