@@ -7,7 +7,7 @@ import torch
 from ganinv import GanInvError
 from ganinv.features import EFFICIENTNET
 from ganinv.inversion import Projection, projection
-from ganinv.inversion.projection import Distance, learning_rate, w_statistics
+from ganinv.inversion.projection import IMAGE2STYLEGAN, Distance, _starting_points, learning_rate, w_statistics
 from ganinv.losses.perceptual import perceptual
 
 FAST = dict(perceptual_weight=0.0, w_avg_samples=100)
@@ -56,7 +56,7 @@ def test_distance_is_the_weighted_sum(tiny_targets):
 
 @pytest.fixture(scope="module")
 def results(tiny_bundle, tiny_targets):
-    spaces = {space: Projection(space=space, steps=30, restarts=3, **FAST) for space in ("z", "w", "w_plus")}
+    spaces = {space: Projection(space=space, steps=30, **FAST) for space in ("z", "w", "w_plus")}
     return {space: projection(tiny_bundle, tiny_targets, config) for space, config in spaces.items()}
 
 
@@ -91,7 +91,7 @@ def test_w_starts_from_the_mean(results, tiny_bundle):
     w_avg, _ = w_statistics(tiny_bundle, 100)
     start = tiny_bundle.G.synthesis(w_avg.repeat(2, tiny_bundle.G.num_ws, 1))
     for space in ("w", "w_plus"):
-        assert torch.equal(results[space].initial, start)
+        torch.testing.assert_close(results[space].initial, start, atol=1e-4, rtol=0)
 
 
 def test_the_first_step_does_not_move_the_code(tiny_bundle, tiny_targets):
@@ -146,12 +146,68 @@ def test_the_regulariser_keeps_the_noise_white(tiny_bundle, tiny_targets):
     assert correlation(1e5) < 0.5 * correlation(0.0)
 
 
-def test_restarts_help(tiny_bundle, tiny_targets):
-    config = Projection(space="z", steps=6, restarts=1, lr=0.05, **FAST)
+@pytest.mark.parametrize("space", ["z", "w", "w_plus"])
+def test_restarts_help(tiny_bundle, tiny_targets, space):
+    config = Projection(space=space, steps=6, restarts=1, lr=0.05, **FAST)
     one = projection(tiny_bundle, tiny_targets, config)
     many = projection(tiny_bundle, tiny_targets, dataclasses.replace(config, restarts=6))
     assert all(m["mse"] <= o["mse"] + 1e-5 for m, o in zip(many.scores_each, one.scores_each, strict=True))
     assert many.scores["mse"] < one.scores["mse"]
+    for row, other in zip(many.history, one.history, strict=True):  # the rows are those of the nearest
+        assert row["distance"] <= other["distance"] + 1e-4
+
+
+def test_one_start_in_w_and_four_in_z(tiny_bundle, tiny_targets):
+    for space, restarts in (("z", 4), ("w", 1), ("w_plus", 1)):
+        config = Projection(space=space, steps=2, **FAST)
+        default, explicit = (projection(tiny_bundle, tiny_targets, c) for c in (config, dataclasses.replace(config, restarts=restarts)))
+        assert torch.equal(default.ws, explicit.ws)
+    with pytest.raises(ValueError, match="at least 1, not 0"):
+        Projection(restarts=0)
+
+
+@pytest.mark.parametrize("space", ["w", "w_plus"])
+def test_each_restart_is_a_run_of_its_own(tiny_bundle, tiny_targets, space):
+    """The first is the run without restarts, and the nearest of all is what comes back, with the noise that belongs to it."""
+    config = Projection(space=space, steps=8, lr=0.05, **FAST)
+    alone = projection(tiny_bundle, tiny_targets, config)
+    best = projection(tiny_bundle, tiny_targets, dataclasses.replace(config, restarts=5))
+    better = [not torch.allclose(a.ws, b.ws, atol=1e-3) for a, b in zip(alone, best, strict=True)]
+    assert any(better)
+    for a, b, other in zip(alone, best, better, strict=True):
+        if other:
+            assert b.scores["mse"] < a.scores["mse"]
+            assert not torch.allclose(a.initial, b.initial)
+        else:
+            torch.testing.assert_close(a.image, b.image, atol=1e-2, rtol=0)
+            assert torch.allclose(a.initial, b.initial, atol=1e-4)
+    (last,) = (row for row in best.history if row["step"] == 7 and row["photo"] == 0)
+    assert best.scores_each[0]["mse"] == pytest.approx(last["mse"], rel=0.2)  # its own noise: with another's it would be far away
+
+
+def test_starting_points_of_w(tiny_bundle):
+    w_avg, _ = w_statistics(tiny_bundle, 100)
+    starts = _starting_points(tiny_bundle, w_avg, 4, seed=3)[:, 0]
+    assert torch.equal(starts[0], w_avg)
+    z = torch.randn(3, 16, generator=torch.Generator().manual_seed(3))
+    torch.testing.assert_close(starts[1:], w_avg + 0.7 * (tiny_bundle.G.mapping(z)[:, 0] - w_avg))
+
+
+def test_image2stylegan_is_plain_adam_from_the_mean(tiny_bundle, tiny_targets):
+    """No ramps, no jitter, no noise maps: the same steps taken by hand."""
+    config = dataclasses.replace(IMAGE2STYLEGAN, steps=4, perceptual_weight=0.0, w_avg_samples=100)
+    result = projection(tiny_bundle, tiny_targets, config)
+    assert result.noise is None
+    assert [learning_rate(IMAGE2STYLEGAN, t) for t in (0.0, 0.01, 0.5, 0.99)] == [0.01] * 4
+    G = tiny_bundle.G
+    w = w_statistics(tiny_bundle, 100)[0].repeat(2, G.num_ws, 1).requires_grad_()
+    adam = torch.optim.Adam([w], lr=0.01)
+    for _ in range(4):
+        loss = 0.25 * (G.synthesis(w) - tiny_targets).square().mean(dim=(1, 2, 3)).sum()
+        (w.grad,) = torch.autograd.grad(loss, w)
+        adam.step()
+    torch.testing.assert_close(result.ws, w.detach(), atol=1e-4, rtol=0)
+    assert result.scores["mse"] < (result.initial - tiny_targets).square().mean()
 
 
 def test_seeds_differ(tiny_bundle, tiny_targets):
