@@ -7,13 +7,15 @@ import pytest
 import torch
 
 from ganinv import GanInvError
-from ganinv.inversion import METHODS, Method, NearPerfect
+from ganinv.inversion import METHODS, PTI, Method, NearPerfect
 from ganinv.inversion.backbone import StyleEncoder
 from ganinv.inversion.near_perfect import INITIAL
 from ganinv.inversion.psp import Encode, psp
-from ganinv.inversion.weights import save_encoder
+from ganinv.inversion.pti import PIVOT
+from ganinv.inversion.restyle import ReStyle
+from ganinv.inversion.weights import encoder_names, save_encoder
 from ganinv.study import compare
-from ganinv.study.profiles import default_config, encoders, missing_encoders, suited
+from ganinv.study.profiles import default_config, missing_encoders, suited
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,9 +67,9 @@ def counted(monkeypatch, config):
 
 
 def test_encoders_are_found_by_the_names_of_fields():
-    assert list(encoders(Outer())) == ["psp", "base"]
-    assert list(encoders(Encode("e4e"))) == ["e4e"]
-    assert list(encoders(None)) == list(encoders("psp")) == []
+    assert list(encoder_names(Outer())) == ["psp", "base"]
+    assert list(encoder_names(Encode("e4e"))) == ["e4e"]
+    assert list(encoder_names(None)) == list(encoder_names("psp")) == []
 
 
 def test_files_and_what_ships_are_not_missing(gan, tiny_bundle):
@@ -77,13 +79,14 @@ def test_files_and_what_ships_are_not_missing(gan, tiny_bundle):
 
 
 def test_a_start_that_needs_an_encoder_is_replaced_by_a_projection(gan, tiny_bundle):
-    config = NearPerfect(initial=Encode("psp"))
+    config = NearPerfect(initial=ReStyle("psp"))
     assert suited(config, gan) is config
     assert suited(config, tiny_bundle) == dataclasses.replace(config, initial=INITIAL)
+    assert suited(PTI(pivot=ReStyle("psp")), tiny_bundle) == PTI(pivot=PIVOT)
     fast = default_config(config, tiny_bundle, "fast")
     assert (fast.steps, fast.initial.steps) == (20, 20)  # the projection is cut, too
     assert fast.initial.space == INITIAL.space
-    mine = NearPerfect(initial=Encode("my/own.safetensors"))
+    mine = NearPerfect(initial=ReStyle("my/own.safetensors"))
     assert suited(mine, tiny_bundle) is mine
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from ..errors import GanInvError
+from ..inversion.near_perfect import INITIAL
+from ..inversion.pti import PIVOT
+from ..inversion.weights import encoder_names
 from ..report import SAMPLES
 from ..zoo import Bundle
 
@@ -62,27 +65,12 @@ def suited(config: Any, gan: Bundle) -> Any:
     changes: dict[str, Any] = {}
     if getattr(config, "reals", "") == "reference" and gan.reference is None:
         changes["reals"] = "generator"
-    if missing_encoders(getattr(config, "initial", None), gan):
-        from ..inversion.near_perfect import INITIAL
-
-        changes["initial"] = INITIAL
-    if missing_encoders(getattr(config, "pivot", None), gan):
-        from ..inversion.pti import PIVOT
-
-        changes["pivot"] = PIVOT
+    for name, start in (("initial", INITIAL), ("pivot", PIVOT)):
+        if missing_encoders(getattr(config, name, None), gan):
+            changes[name] = start
     return dataclasses.replace(config, **changes) if changes else config
 
 
-def encoders(config: Any) -> Iterator[str]:
-    """The encoders that ``config`` asks for: fields named ``encoder``, or ending so, however deep."""
-    for field in dataclasses.fields(config) if dataclasses.is_dataclass(config) else ():
-        value = getattr(config, field.name)
-        if isinstance(value, str) and (field.name == "encoder" or field.name.endswith("_encoder")):
-            yield value
-        else:
-            yield from encoders(value)
-
-
 def missing_encoders(config: Any, gan: Bundle) -> list[str]:
-    """Those of them that neither ship with the bundle nor are named as a file."""
-    return [name for name in encoders(config) if name not in gan.encoders and Path(name).suffix != ".safetensors"]
+    """The encoders in ``config`` that neither ship with the bundle nor are named as a file."""
+    return [name for name in encoder_names(config) if name not in gan.encoders and Path(name).suffix != ".safetensors"]

@@ -23,11 +23,11 @@ from ..features import EFFICIENTNET
 from ..files import atomic_path
 from ..images import to_uint8
 from ..inversion import METHODS, DivergenceWarning
+from ..inversion.weights import encoder_names
 from ..metrics import batch_scores
 from ..report import SEED, ManifoldCheck
 from ..zoo import Bundle
 from .backends import LOCAL, spread
-from .profiles import encoders
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ def _setting(gan: Bundle, measurement: Measurement) -> str:
 def _method(gan: Bundle, variant: Variant) -> str:
     """What a variant's tasks depend on besides: method and configuration, and the encoders in it, forms and weights (which are read here, once,
     and travel with the bundle)."""
-    networks = [gan.encoder(name) for name in encoders(variant.config)]
+    networks = [gan.encoder(name) for name in encoder_names(variant.config)]
     forms = [(type(network).__name__, getattr(network, "config", None)) for network in networks]
     return fingerprint(variant.method, repr(variant.config), repr(forms), *networks)
 
