@@ -393,7 +393,7 @@ def test_tradeoff_is_darker_where_the_third_measure_is_larger():
     assert {"low", "high"} <= set(texts(figure))
     assert low.get_xydata().tolist() == [[1, 1]]
     assert high.get_xydata().tolist() == [[2, 3]]
-    assert path.get_color() == high.get_color()
+    assert path.get_xydata().tolist() == [[1.5, 4], [2, 3]]
     assert sum(high.get_color()[:3]) < sum(low.get_color()[:3])
     with pytest.raises(ValueError, match="no point"):
         plots.tradeoff({}, "x", "y", "value")

@@ -687,7 +687,7 @@ def tradeoff(
         points: name -> (x, y, value).
         label: of the colours' scale.
         log: axes with logarithmic scales: ``""``, ``"x"``, ``"y"`` or ``"xy"``.
-        paths: name of a point -> a pair (x values, y values), how it got there: drawn as a thin line.
+        paths: name of a point -> a pair (x values, y values), how it got there: drawn as a thin grey line.
 
     Raises:
         ValueError: there is no point.
@@ -697,8 +697,8 @@ def tradeoff(
     values = [value for _, _, value in points.values()]
     colours = plt.cm.ScalarMappable(plt.Normalize(min(values), max(values)), plt.get_cmap("cividis_r"))
     figure, ax = plt.subplots(figsize=(WIDTH, 4.0), layout="constrained")
-    for name, path in (paths or {}).items():
-        ax.plot(*path, color=colours.to_rgba(points[name][2]), linewidth=1.2, zorder=1)
+    for path in (paths or {}).values():
+        ax.plot(*path, color="#8a8a8a", linewidth=1, zorder=1)
     for x, y, value in points.values():
         ax.plot(x, y, "o", color=colours.to_rgba(value), markeredgecolor=BLACK, markeredgewidth=0.8, markersize=11, zorder=3)
     ax.set(xlabel=xlabel, ylabel=ylabel)
