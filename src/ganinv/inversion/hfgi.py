@@ -166,9 +166,8 @@ class ADA(nn.Module):
         self.stem = _stem(6, a)
         self.down = nn.ModuleList([_stage(a, b, 2), _stage(b, c, 2), _stage(c, d, 2)])
         self.up = nn.ModuleList([_stage(d + c, c, 1), _stage(c + b, b, 1), _stage(b + a, a, 1, units=1)])
-        self.last = nn.Conv2d(a, 3, 3, 1, 1)
+        self.last = nn.Conv2d(a, 3, 3, 1, 1, bias=False)
         self.last.weight.data.mul_(0.1)  # begin near no distortion at all
-        self.last.bias.data.zero_()
 
     def forward(self, distortion: Tensor, image: Tensor) -> Tensor:
         x = self.stem(torch.cat([distortion, image], dim=1))
@@ -181,6 +180,13 @@ class ADA(nn.Module):
         return self.last(x)
 
 
+def _head(in_channels: int, channels: int) -> nn.Sequential:
+    last = nn.Conv2d(channels, channels, 3, 1, 1)
+    for parameter in last.parameters():
+        nn.init.zeros_(parameter)
+    return nn.Sequential(nn.Conv2d(in_channels, channels, 3, 1, 1), nn.LeakyReLU(0.2), last)
+
+
 class ConsultationEncoder(nn.Module):
     """A distortion map ``[N, 3, S, S]`` to the gain and the shift ``[N, channels, S/4, S/4]`` of feature maps."""
 
@@ -188,12 +194,7 @@ class ConsultationEncoder(nn.Module):
         super().__init__()
         a, b, c = widths
         self.trunk = nn.Sequential(_stem(3, a), _stage(a, b, 2), _stage(b, c, 2))
-        self.gain, self.shift = (
-            nn.Sequential(nn.Conv2d(c, channels, 3, 1, 1), nn.LeakyReLU(0.2), nn.Conv2d(channels, channels, 3, 1, 1)) for _ in range(2)
-        )
-        for head in (self.gain, self.shift):
-            nn.init.zeros_(head[2].weight)
-            nn.init.zeros_(head[2].bias)
+        self.gain, self.shift = _head(c, channels), _head(c, channels)
 
     def forward(self, distortion: Tensor) -> Fusion:
         x = self.trunk(distortion)

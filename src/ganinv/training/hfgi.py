@@ -41,14 +41,14 @@ class HFGIConfig(EncoderConfig):
 
 
 def train_hfgi(
-    gan: Bundle, basic: StyleEncoder, config: HFGIConfig | None = None, callback: Callback | None = None, resume: Resume | None = None
+    gan: Bundle, config: HFGIConfig | None = None, callback: Callback | None = None, resume: Resume | None = None, *, start: StyleEncoder
 ) -> Run:
-    """Train a consultation for ``gan`` and the trained encoder ``basic`` (e4e's), which both stay as they are."""
+    """Train a consultation for ``gan`` and the trained encoder ``start`` (e4e's), which both stay as they are."""
     config = config or HFGIConfig()
     G, w_avg = gan.G, gan.G.mapping.w_avg
     torch.manual_seed(config.seed)
     consultation = Consultation.for_generator(G)
-    basic.eval()
+    start.eval()
     batches, losses = Batches(gan, config), Losses(gan, config)
     perspective = RandomPerspective(config.distortion_scale, p=config.misaligned)
     adam = torch.optim.Adam(consultation.parameters(), lr=config.lr, betas=(0.9, 0.99), foreach=True)
@@ -58,7 +58,7 @@ def train_hfgi(
         adam.param_groups[0]["lr"] = learning_rate(config, step)
         images, ws = batches.draw()
         with torch.no_grad():
-            codes = w_avg + basic(images)
+            codes = w_avg + start(images)
         reconstruction = low_fidelity(G, codes)
         distortion = consultation.scaled(images - reconstruction)
         fusion, aligned = consultation(misalign(distortion, perspective, batches.random), consultation.scaled(reconstruction))
