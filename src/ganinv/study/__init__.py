@@ -16,9 +16,24 @@ from __future__ import annotations
 
 from .ablation import Ablation, Ordering, ablate
 from .comparison import compare
+from .domains import domain_distance, domains
 from .photos import load_photos, photo_set
 from .profiles import shortened
 from .table import Row, Study
 from .tasks import Failure, Variant
 
-__all__ = ["Ablation", "Failure", "Ordering", "Row", "Study", "Variant", "ablate", "compare", "load_photos", "photo_set", "shortened"]
+__all__ = [
+    "Ablation",
+    "Failure",
+    "Ordering",
+    "Row",
+    "Study",
+    "Variant",
+    "ablate",
+    "compare",
+    "domain_distance",
+    "domains",
+    "load_photos",
+    "photo_set",
+    "shortened",
+]

@@ -1,0 +1,106 @@
+r"""Pictures at a growing distance from what a generator was trained on, and that distance.
+
+Everything is drawn from files in the wheel of scikit-image: a portrait (NASA's of Eileen Collins, public domain), what can be made of it without
+another picture (grey, stone, a pencil drawing), a head on an ancient coin, a cat, and a wall of bricks.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from ..features import feature_extractor, resize
+from ..images import ImageWarning, from_uint8, load_target, to_uint8
+from ..report import ManifoldCheck
+from ..zoo import Bundle
+from .photos import VARIANTS, Photos
+
+SIZE = 256  # pixels at least in which stone and drawing are made, before they are brought to the generator's size
+COIN = (188, 170, 237, 219)  # a head seen from the front: left, upper, right, lower edge in scikit-image's picture of coins
+
+
+def domains(gan: Bundle) -> Photos:
+    """``{name: [1, 3, R, R] in [-1, 1]}``: a held-out image (where the bundle has any), a portrait, and ever less of one.
+
+    For a generator of faces :func:`domain_distance` grows along the list on the whole; it is measured, not assumed.
+    """
+    from skimage import data
+
+    size = max(gan.resolution, SIZE)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ImageWarning)  # some are enlarged here, and then reduced
+        portrait = load_target(Image.fromarray(data.astronaut()), size, "face")
+        coin = load_target(Image.fromarray(data.coins()).crop(COIN), size, "center")
+    pictures = {
+        "portrait": portrait,
+        "grey": VARIANTS[" grey"](portrait),
+        "stone": stone(portrait),
+        "drawing": drawing(portrait),
+        "coin": coin,
+        "cat": load_target(Image.fromarray(data.chelsea()), size, "center"),
+        "bricks": load_target(Image.fromarray(data.brick()), size, "center"),
+    }
+    heldout = {} if gan.heldout is None else {"held-out": from_uint8(gan.heldout[:1])}
+    return heldout | {name: resize(picture, gan.resolution).clamp(-1, 1) for name, picture in pictures.items()}
+
+
+def drawing(x: Tensor) -> Tensor:
+    """``[N, 3, H, W]`` in [-1, 1] as if drawn with a pencil: paper white, and dark where a pixel is darker than what surrounds it."""
+    brightness = (VARIANTS[" grey"](x) + 1) / 2
+    ratio = brightness / (_blur(brightness, x.shape[-1] / 32) + 1e-3)
+    return ratio.clamp(0, 1) ** 3 * 2 - 1
+
+
+def stone(x: Tensor) -> Tensor:
+    """``[N, 3, H, W]`` in [-1, 1] as a relief in rough stone: smoothed brightness for its height, lit from the upper left."""
+    size = x.shape[-1]
+    height = _blur((VARIANTS[" grey"](x)[:, :1] + 1) / 2, size / 85)
+    padded = F.pad(height, (1, 1, 1, 1), mode="replicate") * size * 3 / 64  # slopes do not depend on the number of pixels
+    slopes = [padded[:, :, 1:-1, 2:] - padded[:, :, 1:-1, :-2], padded[:, :, 2:, 1:-1] - padded[:, :, :-2, 1:-1]]
+    normal = F.normalize(torch.cat([-slopes[0], -slopes[1], torch.ones_like(height)], dim=1), dim=1)
+    light = F.normalize(x.new_tensor([-0.5, -0.6, 0.62]), dim=0)
+    shade = (normal * light[:, None, None]).sum(dim=1, keepdim=True).clamp(0)
+    grain = _blur(torch.randn(1, 1, size, size, generator=torch.Generator().manual_seed(0)), size / 256)
+    colour = x.new_tensor([0.86, 0.84, 0.80])[:, None, None]
+    return (0.75 * shade + 0.25 * height + 0.03 * grain / grain.std()).clamp(0, 1) * colour * 2 - 1
+
+
+def _blur(x: Tensor, sigma: float) -> Tensor:
+    from torchvision.transforms.functional import gaussian_blur  # a second to import
+
+    return gaussian_blur(x, [2 * int(3 * sigma + 0.5) + 1] * 2, [sigma] * 2)
+
+
+def domain_distance(gan: Bundle) -> Callable[[Tensor], np.ndarray]:
+    r"""The distance of images from what the generator was trained on, a function of ``[N, 3, R, R]`` in [-1, 1] that gives ``[N]``.
+
+    .. math::
+
+        \tfrac{1}{d} (f - \mu)^\top \Sigma^{-1} (f - \mu)
+
+    the squared Mahalanobis distance per dimension of an image's features :math:`f` from the Gaussian that Fréchet distances put in the place of the
+    training images. It is 1 for them on average. (The plain squared distance is all about the few directions in which faces differ most, and for
+    faces64 it puts a lawn nearer than a portrait.) Each variance is moved a little towards their mean, by d / (d + n) for n training images: with few
+    of them the covariance could not be inverted.
+
+    Raises:
+        GanInvError: the features cannot be had.
+    """
+    statistics, _ = ManifoldCheck(gan).reference
+    extract = feature_extractor(statistics.features)
+    d, n = len(statistics.mean), statistics.n
+    share = d / (d + n)
+    cov = (1 - share) * statistics.cov + share * np.trace(statistics.cov) / d * np.eye(d)
+
+    @torch.no_grad()
+    def distance(images: Tensor) -> np.ndarray:
+        offset = extract(from_uint8(to_uint8(images))).double().numpy() - statistics.mean
+        return (offset * np.linalg.solve(cov, offset.T).T).sum(axis=1) / d
+
+    return distance
