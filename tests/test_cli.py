@@ -201,7 +201,7 @@ def test_no_noise_of_a_projection(invert, tmp_path, files):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--method", "magic"], "pti: pivot in W"),
+        (["--method", "magic"], "pti: pivot near W"),
         (["--set", "speed=3"], "there is no setting 'speed'"),
         (["--set", "initial.speed=3"], "'initial.speed'; Projection has"),
         (["--set", "steps"], "KEY=VALUE"),

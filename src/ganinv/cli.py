@@ -98,7 +98,10 @@ def ganinv(
 def invert(
     photos: Annotated[list[str], typer.Argument(metavar="PHOTO", help="Picture files, or the name of a photo that ships, such as grace_hopper.")],
     method: Annotated[
-        str, typer.Option("--method", "-M", help="near-perfect, pti, ensemble, hfgi, bdinvert, restyle-e4e, restyle-psp, e4e, psp, or projection-wplus, -w or -z.")
+        str,
+        typer.Option(
+            "--method", "-M", help="near-perfect, pti, ensemble, hfgi, bdinvert, restyle-e4e, restyle-psp, e4e, psp, or projection-wplus, -w or -z."
+        ),
     ] = "near-perfect",
     model: Model = "faces64",
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Where the results go; with several photos, into a folder each.")] = Path(
@@ -133,11 +136,11 @@ def invert(
     config = WEIGHTS_ONLY if no_noise and method == "near-perfect" else METHODS[method].config
     if reals is not None and not hasattr(config, "reals"):
         raise typer.BadParameter(f"the method {method} sees no real images", param_hint="--reals")
-    config = configure(config if seed is None else seeded(config, seed), [*shorthands(config, steps, reals, no_noise), *(changes or [])])
     gan = load(model)
-    if reals is None and suited(config, gan) is not config:
-        config = suited(config, gan)
-        note(f"{gan.name} comes without training images, so samples of the untouched generator stand in for them (--reals generator)", quiet)
+    changes = [*shorthands(config, steps, reals, no_noise), *(changes or [])]
+    fitting = suited(config, gan)
+    tell_stand_ins(gan, config, fitting, {change.partition("=")[0].strip() for change in changes}, quiet)
+    config = configure(fitting if seed is None else seeded(fitting, seed), changes)
     check = ManifoldCheck(gan, frechet_samples) if frechet else None
 
     rows, failed = [], 0
@@ -157,6 +160,18 @@ def invert(
         if len(photos) > 1:
             complain(f"{failed} of {len(photos)} photos failed")
         raise typer.Exit(1)
+
+
+def tell_stand_ins(gan: Bundle, wanted: Any, config: Any, settled: set[str], quiet: bool) -> None:
+    """Say where ``config`` differs from what was ``wanted`` for what the bundle comes without, but for settings that are given anyway."""
+    stand_ins = {
+        "reals": "training images, so samples of the untouched generator stand in for them (--reals generator)",
+        "initial": "the encoder that finds a first code, so a projection does (initial.steps, ...)",
+        "pivot": "the encoder that finds a pivot, so a projection does (pivot.steps, ...)",
+    }
+    for name, what in stand_ins.items():
+        if name not in settled and getattr(wanted, name, None) != getattr(config, name, None):
+            note(f"{gan.name} comes without {what}", quiet)
 
 
 def shorthands(config: Any, steps: int | None, reals: Source | None, no_noise: bool) -> list[str]:
@@ -655,19 +670,21 @@ def encoder(
     """
     from .cache import fingerprint
     from .inversion import Progress, Resume
+    from .inversion.backbone import StyleEncoder
+    from .inversion.weights import encoder_for
     from .training.recipes import RECIPES
     from .zoo import load
 
     if method not in RECIPES:
         raise typer.BadParameter(f"there is no encoder {method!r}; choose from {', '.join(RECIPES)}", param_hint="METHOD")
     recipe = RECIPES[method]
+    if start and not recipe.start:
+        raise typer.BadParameter(f"{method} starts from nothing", param_hint="--start")
     named = (("steps", steps), ("batch", batch), ("seed", seed))
     config = configure(recipe.config, [f"{name}={value}" for name, value in named if value is not None] + (changes or []))
     gan = load(model)
     name = start or (recipe.start if recipe.start in gan.encoders or recipe.start_needed else "")
-    arguments = {"start": gan.encoder(name)} if name else {}
-    if name and not recipe.start:
-        raise typer.BadParameter(f"{method} starts from nothing", param_hint="--start")
+    arguments = {"start": encoder_for(recipe.start, gan, name, StyleEncoder, in_channels=3)} if name else {}
     out.mkdir(parents=True, exist_ok=True)
     state = Resume(out / f"{method}.resume.pt", fingerprint(gan.sha256, method, repr(config), *arguments.values()))
     if state.path.is_file():
@@ -764,8 +781,9 @@ def _set(config: Any, key: str, path: list[str], value: str, option: str) -> Any
     old = getattr(config, name)
     if dataclasses.is_dataclass(old) and len(path) == 1 and (stages := _stages(kinds[name])):
         if value not in stages:
-            raise typer.BadParameter(f"{name} is the name of a method ({', '.join(stages)}), or has settings, such as "
-                f"{key}.{next(iter(vars(old)))}", param_hint=option)
+            raise typer.BadParameter(
+                f"{name} is the name of a method ({', '.join(stages)}), or has settings, such as {key}.{next(iter(vars(old)))}", param_hint=option
+            )
         return dataclasses.replace(config, **{name: stages[value]})
     if dataclasses.is_dataclass(old) != (len(path) > 1):
         cure = f"has settings of its own, such as {key}.{next(iter(vars(old)))}" if dataclasses.is_dataclass(old) else "has no settings of its own"

@@ -29,6 +29,11 @@ def finished(tiny_bundle, tiny_targets, short_configs):
     return run
 
 
+def steps_of(config):
+    """Steps of an optimisation, or passes of an encoder."""
+    return getattr(config, "steps", getattr(config, "iterations", 1))
+
+
 def assert_same(a, b):
     """Two inversions are equal, bit for bit."""
     assert a.method == b.method
@@ -40,6 +45,10 @@ def assert_same(a, b):
     assert (a.noise is None) == (b.noise is None)
     for name in a.noise or {}:
         assert torch.equal(a.noise[name], b.noise[name])
+    for ours, others in [(a.base, b.base), (a.fusion, b.fusion)]:
+        assert (ours or {}).keys() == (others or {}).keys()
+        for name, features in (ours or {}).items():
+            assert all(torch.equal(x, y) for x, y in zip(features, others[name], strict=True))
     assert len(a.deltas) == len(b.deltas)
     for mine, theirs in zip(a.deltas, b.deltas, strict=True):
         assert mine.keys() == theirs.keys()
@@ -84,9 +93,21 @@ def test_it_comes_closer_to_the_photo(finished, method):
 @every_method
 def test_the_reconstruction_is_what_the_clone_draws(finished, method):
     result, _ = finished(method)
+    assert (result.base is not None, result.fusion is not None) == (method == "bdinvert", method == "hfgi")
     for i, G in enumerate(result.generators):
+        alone = result[i]
         with torch.no_grad():
-            assert torch.equal(G.synthesis(result.ws[i : i + 1]), result.image[i : i + 1])
+            assert torch.equal(G.synthesis(result.ws[i : i + 1], base=alone.base, fusion=alone.fusion), result.image[i : i + 1])
+
+
+@every_method
+def test_other_codes_draw_other_images(finished, method):
+    """``render`` is for edits: it draws the reconstruction from its own codes."""
+    result, _ = finished(method)
+    assert torch.equal(result.render(result.ws), result.image)
+    edited = result.render(result.ws + 0.5)
+    assert edited.shape == result.image.shape
+    assert (edited - result.image).abs().max() > 0.01
 
 
 @every_method
@@ -100,8 +121,8 @@ def test_the_callback_receives_every_step(finished, short_configs, method):
         assert total == {len(steps)}
     config = short_configs[method]
     before = getattr(config, "pivot", getattr(config, "initial", None))
-    expected = config.steps if before is None else before.steps + 2 * config.steps  # the start together, then photo by photo
-    assert len(seen) == expected
+    photo_by_photo = before is not None or method == "ensemble"  # the start together, where there is one
+    assert len(seen) == (steps_of(before) if before else 0) + (2 if photo_by_photo else 1) * steps_of(config)
     assert all(isinstance(value, float) for progress in seen for value in progress.values.values())
     assert len({tuple(progress.values.items()) for progress in seen}) > len(seen) / 2  # values of their own, not one dict for all
 
@@ -112,9 +133,9 @@ def test_history_has_a_row_for_each_photo_and_step(finished, short_configs, meth
     rows = Counter((row["photo"], row["step"]) for row in result.history)
     assert set(rows.values()) == {1}
     assert {photo for photo, _ in rows} == {0, 1}
-    assert {step for _, step in rows} <= set(range(short_configs[method].steps))
+    assert {step for _, step in rows} <= set(range(steps_of(short_configs[method])))
     if method != "near-perfect":  # where a step without photo and without discriminator has no row
-        assert len(rows) == 2 * short_configs[method].steps
+        assert len(rows) == 2 * steps_of(short_configs[method])
 
 
 @every_method
@@ -144,7 +165,7 @@ def test_the_global_random_state_is_left_alone(tiny_bundle, tiny_targets, short_
 @every_method
 def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(finished, tiny_bundle, tiny_targets, short_configs, tmp_path, method):
     whole, seen = finished(method)
-    stop = len(seen) // 2
+    stop = max(1, len(seen) // 2)
     resume, handler = tmp_path / "run.pt", signal.getsignal(signal.SIGINT)
     steps = []
 
@@ -190,11 +211,11 @@ def test_interruptions_after_every_step(finished, tiny_bundle, tiny_targets, sho
 def test_a_run_that_crashed_goes_on_from_its_last_save(finished, tiny_bundle, tiny_targets, short_configs, tmp_path, method, monkeypatch):
     whole, seen = finished(method)
     monkeypatch.setattr("ganinv.inversion.loop.SAVE_SECONDS", 0.0)  # saves after every step; the crash comes before it is done
-    steps = []
+    steps, last = [], max(1, len(seen) - 2)
 
     def crash(progress):
         steps.append(progress)
-        if len(steps) == len(seen) - 2:
+        if len(steps) == last:
             raise MemoryError
 
     handler = signal.getsignal(signal.SIGINT)
@@ -204,7 +225,7 @@ def test_a_run_that_crashed_goes_on_from_its_last_save(finished, tiny_bundle, ti
     rest = []
     result = ganinv.invert(tiny_targets, tiny_bundle, method, short_configs[method], callback=rest.append, resume=tmp_path / "run.pt")
     assert_same(result, whole)
-    assert len(rest) == 3
+    assert len(rest) == len(seen) - (last - 1)
 
 
 @every_method

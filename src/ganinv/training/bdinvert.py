@@ -26,7 +26,7 @@ class BDInvertConfig(EncoderConfig):
         psi: truncation of the codes drawn, on the coarse layers.
     """
 
-    steps: int = 2400
+    steps: int = 1500
     real: float = 0.0
     decays: tuple[float, ...] = (0.6, 0.85)
     psi: float = 0.7

@@ -34,6 +34,7 @@ class E4EConfig(EncoderConfig):
         pool: codes in each of its pools.
     """
 
+    steps: int = 5000
     progressive_start: float = 0.1
     progressive_every: float = 0.01
     lambda_delta: float = 2e-4

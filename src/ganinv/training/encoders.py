@@ -132,7 +132,8 @@ class Run:
         """Note the ``terms`` of a step."""
         self.pending.append({name: float(term.detach()) for name, term in terms.items()})
         if len(self.pending) == HISTORY_STEPS or step + 1 == self.config.steps:
-            self.history.append({"step": step + 1, **{name: sum(row[name] for row in self.pending) / len(self.pending) for name in terms}})
+            means = {name: sum(row[name] for row in self.pending) / len(self.pending) for name in terms}
+            self.history.append({"step": step + 1, **{name: float(f"{mean:.4g}") for name, mean in means.items()}})
             self.pending.clear()
 
     def save(self, folder: str | Path, seconds: float) -> Path:
@@ -145,8 +146,7 @@ class Run:
         path = save_encoder(Path(folder) / f"{self.method}.safetensors", self.network, self.method, self.gan.sha256, summary)
         try:
             with atomic_path(path.with_suffix(".json")) as temporary:
-                rows = [{name: float(f"{value:.4g}") for name, value in row.items()} for row in self.history]
-                temporary.write_text(json.dumps({"method": self.method, **summary, "history": rows}) + "\n")
+                temporary.write_text(json.dumps({"method": self.method, **summary, "history": self.history}) + "\n")
         except OSError as error:
             raise GanInvError(f"{folder} cannot be written ({error.strerror}): choose another folder.") from error
         return path

@@ -24,7 +24,7 @@ class EnsembleConfig(EncoderConfig):
         unmasked: part of the images that nothing is hidden of. Ours, as is the form of the masks: see :func:`random_masks`.
     """
 
-    steps: int = 3700
+    steps: int = 1800
     real: float = 0.0
     lambda_perceptual: float = 0.125
     lambda_similarity: float = 1.0

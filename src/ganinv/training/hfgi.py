@@ -32,7 +32,7 @@ class HFGIConfig(EncoderConfig):
         misaligned: the part of the maps that gets a perspective at all.
     """
 
-    steps: int = 2700
+    steps: int = 2200
     batch: int = 8
     lambda_latent: float = 0.0
     lambda_alignment: float = 0.1

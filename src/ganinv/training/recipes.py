@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from .bdinvert import BDInvertConfig, train_bdinvert
 from .e4e import E4EConfig, train_e4e
@@ -20,21 +20,23 @@ class Recipe:
 
     Attributes:
         train: ``train(gan, config, callback, resume, start) -> Run``, without ``start`` where there is none.
-        start: the encoder that training takes: HFGI's basic encoder, which stays as it is, or the one whose trunk ReStyle begins with.
+        start: the encoder that training takes: HFGI's basic encoder, which stays as it is, or the one whose trunk ReStyle and Ensemble
+            begin with.
+        start_needed: whether there is no training without it.
     """
 
     train: Callable[..., Run]
     config: EncoderConfig
     start: str = ""
-    start_needed: bool = field(default=False)
+    start_needed: bool = False
 
 
 RECIPES = {
     "psp": Recipe(train_psp, PSPConfig()),
     "e4e": Recipe(train_e4e, E4EConfig()),
     "restyle-psp": Recipe(train_restyle, ReStyleConfig(over="psp"), "psp"),
-    "restyle-e4e": Recipe(train_restyle, ReStyleConfig(over="e4e"), "e4e"),
+    "restyle-e4e": Recipe(train_restyle, ReStyleConfig(over="e4e", steps=2400), "e4e"),
     "bdinvert": Recipe(train_bdinvert, BDInvertConfig()),
     "hfgi": Recipe(train_hfgi, HFGIConfig(), "e4e", start_needed=True),
-    "ensemble": Recipe(train_ensemble, EnsembleConfig()),
+    "ensemble": Recipe(train_ensemble, EnsembleConfig(), "psp"),
 }

@@ -20,7 +20,7 @@ from .encoders import Batches, Losses, Run, learning_rate, warm_start
 
 @dataclass
 class ReStyleConfig(E4EConfig):
-    """ReStyle's recipe.
+    """ReStyle's recipe, with its batch of 8.
 
     Attributes:
         over: ``"psp"`` or ``"e4e"``: whose losses (and, for e4e, whose vector with offsets).
@@ -29,7 +29,9 @@ class ReStyleConfig(E4EConfig):
 
     over: str = "psp"
     iterations: int = 3
+    steps: int = 3600
     batch: int = 8
+    seen: int = 2
 
     def __post_init__(self) -> None:
         if self.over not in ("psp", "e4e"):
@@ -37,7 +39,11 @@ class ReStyleConfig(E4EConfig):
 
 
 def train_restyle(
-    gan: Bundle, config: ReStyleConfig | None = None, callback: Callback | None = None, resume: Resume | None = None, start: StyleEncoder | None = None
+    gan: Bundle,
+    config: ReStyleConfig | None = None,
+    callback: Callback | None = None,
+    resume: Resume | None = None,
+    start: StyleEncoder | None = None,
 ) -> Run:
     """Train an encoder for ``gan``; with ``start``, from the trunk of another."""
     config = config or ReStyleConfig()
