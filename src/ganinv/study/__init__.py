@@ -15,6 +15,7 @@ study that was stopped goes on and one that is repeated is instant.
 from __future__ import annotations
 
 from .ablation import Ablation, Ordering, ablate
+from .claims import Claim, claims
 from .comparison import compare
 from .domains import domain_distance, domains
 from .photos import load_photos, photo_set
@@ -24,12 +25,14 @@ from .tasks import Failure, Variant
 
 __all__ = [
     "Ablation",
+    "Claim",
     "Failure",
     "Ordering",
     "Row",
     "Study",
     "Variant",
     "ablate",
+    "claims",
     "compare",
     "domain_distance",
     "domains",
