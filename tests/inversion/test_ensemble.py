@@ -7,7 +7,7 @@ import torch
 
 from ganinv.errors import GanInvError
 from ganinv.inversion.bdinvert import BaseCodeEncoder
-from ganinv.inversion.ensemble import Ensemble, MaskedEncoder, Objective, ensemble
+from ganinv.inversion.ensemble import Ensemble, MaskedEncoder, Objective, _descend, ensemble
 from ganinv.inversion.loop import Resume
 from ganinv.inversion.weights import save_encoder
 from ganinv.losses.perceptual import perceptual
@@ -161,3 +161,19 @@ def test_masks_that_do_not_fit_are_refused(gan, tiny_targets, mask, sentence):
 def test_another_kind_of_encoder_is_refused(gan, tiny_targets):
     with pytest.raises(GanInvError, match="train one with `ganinv train encoder ensemble`"):
         ensemble(gan, tiny_targets, dataclasses.replace(CONFIG, encoder="bdinvert"))
+
+
+class Valley:
+    """Rosenbrock's function, a bent valley in which many a full step goes up: minimum 0 at (1, 1)."""
+
+    start = torch.tensor([-1.2, 1.0])
+
+    def __call__(self, w):
+        loss = (1 - w[0]).square() + 100 * (w[1] - w[0].square()).square()
+        return loss, {"loss": loss.item()}
+
+
+def test_a_step_that_went_up_is_shortened_instead_of_ending_the_search():
+    w, history = _descend(Valley(), Ensemble(steps=60), "valley", None, None)
+    assert len(history) > 20
+    torch.testing.assert_close(w, torch.ones(2), atol=1e-3, rtol=0)

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from ..zoo import Bundle
 
 
+LINE_SEARCH = 10  # evaluations at most (older versions of PyTorch know no limit but 25)
+
+
 class MaskedEncoder(nn.Module):
     """Images and their masks to one vector a layer, what is added to ``w_avg``: ``[N, num_ws, w_dim]``.
 
@@ -64,8 +67,8 @@ class MaskedEncoder(nn.Module):
 
 @dataclass(frozen=True)
 class Ensemble:
-    """The authors' steps and weights; ``perceptual_weight`` is their .5 divided by 8, because our trunk's distances are about eight times those of
-    AlexNet. Their line search stops after 10 evaluations, PyTorch's after 25; ``memory`` is ours.
+    """The authors' steps, weights and length of a line search; ``perceptual_weight`` is their .5 divided by 8, because our trunk's distances are
+    about eight times those of AlexNet. ``memory`` is ours.
 
     Attributes:
         encoder: name of a masked encoder that ships with the bundle, or the file of one.
@@ -175,7 +178,7 @@ def _descend(
 ) -> tuple[Tensor, list[dict[str, float]]]:
     """Full-batch L-BFGS with a line search (strong Wolfe conditions): the code found, and the terms after every step."""
     w = objective.start.clone().requires_grad_()
-    lbfgs = torch.optim.LBFGS([w], lr=1.0, max_iter=1, history_size=config.memory, line_search_fn="strong_wolfe")
+    lbfgs = torch.optim.LBFGS([w], max_iter=1, max_eval=1 + LINE_SEARCH, history_size=config.memory, line_search_fn="strong_wolfe")
     history: list[dict[str, float]] = []
     last: dict[str, Any] = {}
 
