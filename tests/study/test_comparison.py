@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import io
+import itertools
 import json
 import math
 import statistics
@@ -284,6 +285,20 @@ def test_the_grid_shows_errors_on_one_scale(tiny_bundle):
     assert near < far
     assert "magnified" in figure.alt_text
     assert from_uint8(images["a", "near"]).mean() == pytest.approx(0.1, abs=0.01)
+
+
+@pytest.mark.parametrize("count", [2, 12])
+def test_the_labels_of_the_grid_stand_apart(tiny_bundle, count):
+    target = torch.zeros(1, 3, 32, 32)
+    names = [name for name in ("projection-wplus", "restyle-e4e", "near-perfect", "bdinvert") for _ in range(3)][:count]
+    figure = grid({"a": target}, names, {("a", name): to_uint8(target + 0.1) for name in names})
+    figure.canvas.draw()
+    (axes,) = figure.axes
+    boxes = [label.get_window_extent() for label in axes.get_xticklabels()]
+    assert len(boxes) == count + 1
+    assert all(a.x1 < b.x0 for a, b in itertools.pairwise(boxes))
+    assert boxes[-1].x1 <= figure.bbox.x1
+    assert axes.get_window_extent().width > 0.75 * figure.bbox.width  # and no empty border
 
 
 def test_an_empty_study_has_no_numbers(tiny_bundle, photos):

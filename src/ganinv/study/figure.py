@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_PHOTOS = 8
+LETTER = 0.085  # inches
 
 
 def grid(photos: Mapping[str, Tensor], variants: Sequence[str], images: Mapping[tuple[str, str], Tensor]) -> Figure:
@@ -35,12 +36,22 @@ def grid(photos: Mapping[str, Tensor], variants: Sequence[str], images: Mapping[
         cells.append([target, *(images.get((photo, v)) for v in variants)])
         cells.append([None, *(None if (photo, v) not in errors else _map(errors[photo, v] / limit, plots.ERROR_MAP) for v in variants)])
         labels += [photo.replace("_", "\n"), f"error × {2 / limit:.2g}"]
-    figure = plots.image_grid(cells, labels, ["original", *(name.replace("-", "-\n", 1).replace(" ", "\n", 1) for name in variants)])
+    columns = ["original", *(name.replace("-", "-\n", 1).replace(" ", "\n", 1) for name in variants)]
+    figure = plots.image_grid(cells, labels, columns)
+    wide, tall = (1.05 * count - 0.05 for count in (len(columns), len(labels)))  # in pictures, with the gaps
+    width, height = figure.get_size_inches()
+    more = max(0.0, LETTER * _letters(columns) - (width - LETTER * _letters(labels)) / wide)  # that a picture is too narrow for its label
+    figure.set_size_inches(width + more * wide, height + more * tall)
     return plots.describe(
         figure,
         f"{len(photos)} {'photo' if len(photos) == 1 else 'photos'}, two rows each: the original and its reconstructions by {', '.join(variants)}; "
         f"below each reconstruction its error, magnified {2 / limit:.2g} times, brighter where it is larger.",
     )
+
+
+def _letters(labels: Sequence[str]) -> int:
+    """Of the longest line."""
+    return max(len(line) for label in labels for line in label.split("\n"))
 
 
 def _map(values: np.ndarray, name: str) -> Image.Image:

@@ -133,7 +133,7 @@ class Study:
         for name in self.variants:
             cells = [name, str(len(self.column(name, "mse")))]
             cells += [self.cell(name, column, digits) for column, digits in (("mse", ".4f"), ("psnr", ".1f"), ("ssim", ".3f"), ("perceptual", ".3f"))]
-            cells += [self.cell(name, "seconds", ".1f"), *([self.cell(name, "frechet_after", ".1f")] if measured else [])]
+            cells += [self.cell(name, "seconds", ".2f"), *([self.cell(name, "frechet_after", ".1f")] if measured else [])]
             lines.append(f"| {' | '.join(cells)} |")
         lines.append("")
         lines += [f"- {note}" for note in self.notes]
