@@ -7,6 +7,7 @@ import pytest
 
 from ganinv import GanInvError
 from ganinv.inversion import METHODS, THREE_LOSSES, near_perfect
+from ganinv.inversion.near_perfect import INITIAL
 from ganinv.metrics import mse
 from ganinv.study import Row, ablate
 from ganinv.study.ablation import CLAIMS, FULL, NO_ADV, NO_GLOBAL, NO_RECON, ROWS, Ablation, find_orderings
@@ -35,10 +36,11 @@ def tuned(study):
 
 
 def test_both_settings_and_the_fast_profile(tiny_bundle, photos, monkeypatch):
+    """(This bundle has no encoders to start from.)"""
     monkeypatch.setattr("ganinv.study.ablation.run_study", lambda study, *arguments: study)
     noise, weights = ablate(tiny_bundle, photos), ablate(tiny_bundle, photos, weights_only=True)
-    assert noise.variants[FULL].config == dataclasses.replace(METHODS["near-perfect"].config, lambda_locality=0.0)
-    assert weights.variants[FULL].config == THREE_LOSSES
+    assert noise.variants[FULL].config == dataclasses.replace(METHODS["near-perfect"].config, lambda_locality=0.0, initial=INITIAL)
+    assert weights.variants[FULL].config == dataclasses.replace(THREE_LOSSES, initial=INITIAL)
     for study in (noise, weights):  # the paper's losses, and no other that could do their work
         config = study.variants[FULL].config
         assert (config.lambda_l2, config.lambda_perceptual, config.lambda_locality) == (0, 0, 0)
