@@ -33,11 +33,11 @@ class ReStyle:
 
     Attributes:
         encoder: name of one that ships with the bundle (``"restyle-psp"`` or ``"restyle-e4e"``), or the file of one.
-        iterations: passes (5 in the paper, in training too).
+        iterations: passes, as many as in training (5 in the paper).
     """
 
     encoder: str = "restyle-e4e"
-    iterations: int = 5
+    iterations: int = 3
 
 
 RESTYLE_PSP, RESTYLE_E4E = ReStyle("restyle-psp"), ReStyle("restyle-e4e")
