@@ -213,7 +213,7 @@ def test_how_it_learned(faces64):
 def test_the_package_stays_small():
     package = zoo.ASSETS.parent
     size = sum(path.stat().st_size for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
-    assert size < 25e6
+    assert size < 50e6  # the wheel is to stay below 60 MB
 
 
 def test_weights_are_stored_in_half_precision(faces64):
