@@ -100,7 +100,9 @@ def invert(
     method: Annotated[
         str,
         typer.Option(
-            "--method", "-M", help="near-perfect, pti, ensemble, hfgi, bdinvert, restyle-e4e, restyle-psp, e4e, psp, or projection-wplus, -w or -z."
+            "--method",
+            "-M",
+            help="near-perfect, pti, ensemble, hfgi, bdinvert, restyle-e4e, restyle-psp, e4e, psp, projection-wplus, projection-w or projection-z.",
         ),
     ] = "near-perfect",
     model: Model = "faces64",
@@ -335,7 +337,7 @@ def compare(
             raise typer.BadParameter(f"{change!r} should read METHOD.KEY=VALUE, with one of {', '.join(configs)}", param_hint="--config")
         configs[name] = configure(configs[name], [setting], "--config")
     run_study(
-        lambda targets, **options: run_compare(gan, targets, names, configs, **options),
+        lambda targets, **options: run_compare(gan, targets, methods if methods == "all" else names, configs, **options),
         *(gan, photos, photo_set, limit, align, profile, out, quiet),
         samples=samples,
         trunk=trunk,
@@ -458,7 +460,7 @@ def print_study(study: Study) -> None:
     table = Table(title=f"{title} (perceptual distance by {study.trunk})", title_justify="left", box=SIMPLE_HEAD)
     table.add_column("method", no_wrap=True)
     columns = [("mse", "MSE", ".4f"), ("psnr", "PSNR (dB)", ".1f"), ("ssim", "SSIM", ".3f"), ("perceptual", "perceptual", ".3f")]
-    columns += [("seconds", "seconds", ".1f"), *([("frechet_after", "Fréchet distance", ".1f")] if study.frechet else [])]
+    columns += [("seconds", "seconds", ".2f"), *([("frechet_after", "Fréchet distance", ".1f")] if study.frechet else [])]
     for _, head, _ in columns:
         table.add_column(head, justify="right", min_width=8, overflow="fold")  # on a narrow terminal the spread goes below the mean
     for name in study.variants:
@@ -466,6 +468,8 @@ def print_study(study: Study) -> None:
     if study.frechet:
         table.caption = f"The untouched generator's Fréchet distance is {study.frechet['before']:.1f}."
     console().print(table)
+    for sentence in study.notes:
+        typer.echo(sentence)
     for ordering in getattr(study, "orderings", []):
         verdict = "held" if ordering.held else "not held"
         typer.echo(f"{verdict}: {ordering.claim} (on {ordering.agreeing} of {ordering.photos} photos)")

@@ -32,7 +32,7 @@ def make_report(result: Inversion, photo: str, frechet: dict[str, Any] | None = 
         "photo": photo,
         "model": result.gan.name,
         "method": result.method,
-        "seed": result.config["seed"],
+        "seed": result.config.get("seed"),
         "versions": versions(),
         "seconds": round(result.seconds, 3),
         "scores": result.scores,
