@@ -12,10 +12,11 @@ discriminator go on playing their game with one image pinned:
 * :math:`L_\mathrm{global}`: the GAN loss over training images and random z;
 * :math:`I_p`: 1 with probability p at each step, else 0.
 
-The paper publishes no weights, schedules or p: every default here is ours, from the runs in ``benchmarks/README.md``. Three things go
-beyond the paper: the constant noise maps of the pinned image can be tuned as well (``tune_noise``); random images can be held to what the
-untouched generator draws, a tether as in PTI's locality regularisation (``lambda_locality``); and the terms of random images can be evaluated
-lazily, every k-th step with k times the weight (``global_interval``), as StyleGAN2 does with R1. :data:`THREE_LOSSES` is without the first two.
+The paper publishes no weights, schedules or p: every default here is ours, from the runs in ``benchmarks/README.md``. Four things go
+beyond the paper: the constant noise maps of the pinned image can be tuned as well (``tune_noise``), and its code moves along (``lr_latent``), since a
+small encoder's estimate of a photo far from its training images is rough; random images can be held to what the untouched generator draws, a
+tether as in PTI's locality regularisation (``lambda_locality``); and the terms of random images can be evaluated lazily, every k-th step with k
+times the weight (``global_interval``), as StyleGAN2 does with R1. :data:`THREE_LOSSES` is without tuned noise and tether.
 """
 
 from __future__ import annotations
@@ -147,7 +148,7 @@ WEIGHTS_ONLY = NearPerfect(
     lambda_l2=1000.0,
     lambda_locality=600.0,
     lr_G=4e-3,
-    lr_latent=4e-3,
+    lr_latent=0.1,
     global_interval=2,
     tune_noise=False,
 )
@@ -166,6 +167,7 @@ PIVOTAL_TUNING = NearPerfect(
     lambda_perceptual=1.0,
     lambda_locality=0.0,
     lr_G=3e-4,
+    lr_latent=0.0,
     lr_rampdown=0.0,
     beta1=0.9,
     beta2=0.999,
