@@ -100,7 +100,7 @@ class NearPerfect:
     lr_G: float = 1e-3
     lr_D: float = 1e-3
     lr_noise: float = 0.02
-    lr_latent: float = 0.0
+    lr_latent: float = 0.03
     lr_rampdown: float = 0.5
     beta1: float = 0.0
     beta2: float = 0.99
