@@ -695,7 +695,7 @@ def tradeoff(
     if not points:
         raise ValueError("there is no point to draw")
     values = [value for _, _, value in points.values()]
-    colours = plt.cm.ScalarMappable(plt.Normalize(min(values), max(values)), plt.get_cmap("cividis_r"))
+    colours: Any = plt.cm.ScalarMappable(plt.Normalize(min(values), max(values)), plt.get_cmap("cividis_r"))
     figure, ax = plt.subplots(figsize=(WIDTH, 4.0), layout="constrained")
     for path in (paths or {}).values():
         ax.plot(*path, color="#8a8a8a", linewidth=1, zorder=1)

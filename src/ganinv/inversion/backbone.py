@@ -98,6 +98,8 @@ class Map2Style(nn.Module):
             layers += [nn.Conv2d(channels if k else in_channels, channels, 3, 2, 1), nn.LeakyReLU(0.01)]
         self.convs = nn.Sequential(*layers)
         self.linear = nn.Linear(channels if steps else in_channels, w_dim)
+        self.linear.weight.data.mul_(0.1)  # begin near the code that the offsets are added to
+        self.linear.bias.data.zero_()
 
     def forward(self, x: Tensor) -> Tensor:
         return self.linear(self.convs(x).flatten(1))
@@ -142,9 +144,6 @@ class StyleEncoder(nn.Module):
             self.lateral = nn.ModuleList(nn.Conv2d(width, channels, 1) for width in WIDTHS[1:])
         sizes = [self.input_size // 16 * (2 ** self._level(i)) for i in range(num_ws)]
         self.heads = nn.ModuleList(Map2Style(channels if pyramid else WIDTHS[-1], channels, size, w_dim) for size in sizes)
-        for head in self.heads:
-            head.linear.weight.data.mul_(0.1)  # begin near the code that the offsets are added to
-            head.linear.bias.data.zero_()
         self.to(memory_format=torch.channels_last)
 
     def _level(self, i: int) -> int:

@@ -21,7 +21,7 @@ from ..images import check_images
 from .backbone import StyleEncoder
 from .loop import Callback, Loop, Resume
 from .result import Inversion, config_dict
-from .weights import encoder_for
+from .weights import encoder_for, trained_for
 
 if TYPE_CHECKING:
     from ..zoo import Bundle
@@ -52,7 +52,7 @@ def restyle(gan: Bundle, target: Tensor, config: ReStyle | None = None, callback
     config = config or ReStyle()
     check_images(target, gan.G.img_resolution)
     encoder = encoder_for("restyle-psp", gan, config.encoder, StyleEncoder, in_channels=6)
-    method = str(encoder.card["method"])
+    method = trained_for(encoder)
     began = time.perf_counter() - (resume.seconds if resume else 0.0)
     G, history = gan.G, list[dict[str, float]]()
     ws = G.mapping.w_avg.repeat(len(target), G.num_ws, 1)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -47,6 +47,11 @@ def encoder_for(method: str, gan: Bundle, name: str, kind: type[Network], in_cha
     if not isinstance(network, kind) or (in_channels is not None and network.config["in_channels"] != in_channels):  # type: ignore[index]
         raise GanInvError(f"the encoder {name} is none for {method}: train one with `ganinv train encoder {method}`.")
     return network
+
+
+def trained_for(network: nn.Module) -> str:
+    """The method that an encoder was trained for, by the description in its file."""
+    return str(cast("dict[str, Any]", network.card)["method"])
 
 
 def save_encoder(path: str | Path, network: nn.Module, method: str, generator: str, training: dict[str, Any]) -> Path:

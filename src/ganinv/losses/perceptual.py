@@ -112,8 +112,8 @@ class Perceptual(lpips.LPIPS):
     def features_and_embedding(self, x: Tensor) -> tuple[Features, Tensor]:
         """:meth:`features`, and from the same pass the mean over the image of the last stage ``[N, 320]`` (EfficientNet-Lite0 only)."""
         assert self.name == EFFICIENTNET
-        trunk = self.net.module
-        *maps, last = trunk(self.scaling_layer(x), (*_Lite0Trunk.stages, len(EfficientNetLite0.channels) - 1))
+        assert isinstance(self.net, _SkipFeatures)
+        *maps, last = self.net.module(self.scaling_layer(x), (*_Lite0Trunk.stages, len(EfficientNetLite0.channels) - 1))
         return Features(maps), last.mean(dim=(2, 3))
 
     def forward(self, x: Tensor | Features, y: Tensor | Features) -> Tensor:
