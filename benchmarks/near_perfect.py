@@ -31,6 +31,7 @@ from torch import Tensor
 import ganinv
 from ganinv.images import from_uint8, load_target
 from ganinv.inversion import Inversion, NearPerfect, near_perfect, projection
+from ganinv.inversion.near_perfect import INITIAL
 from ganinv.losses.adversarial import discriminator_loss, generator_loss, r1_from_logits
 from ganinv.losses.global_cohesion import RealImages
 from ganinv.stylegan2.discriminator import Discriminator
@@ -117,7 +118,7 @@ def tuning_steps(gan: Bundle, start: Inversion, config: NearPerfect, steps: int,
 
 def print_step(gan: Bundle, config: NearPerfect, rounds: int, clock: Callable[[], float]) -> None:
     steps = config.r1_interval * config.global_interval  # one step in so many has R1
-    start = projection(gan, photos(gan, 1), replace(config.initial, steps=1))
+    start = projection(gan, photos(gan, 1), replace(INITIAL, steps=1))
     every = replace(config, global_interval=1)
     plain_steps(gan, config, 2, clock)
     best: dict[str, float] = {}
@@ -158,7 +159,7 @@ def run(gan: Bundle, target: Tensor, config: NearPerfect, clock: Callable[[], fl
                 if progress.values.get("mse", 1.0) <= goal:
                     reached.setdefault(goal, (progress.step, clock() - began))
 
-    start = projection(gan, target, config.initial)
+    start = projection(gan, target, INITIAL)
     projected = clock() - began
     result = near_perfect(gan, target, config, watch, start=start)
     seconds = clock() - began

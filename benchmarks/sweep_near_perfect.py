@@ -24,7 +24,8 @@ from torch import Tensor
 import ganinv
 from ganinv.files import atomic_path
 from ganinv.images import from_uint8, load_target
-from ganinv.inversion import WEIGHTS_ONLY, Inversion, NearPerfect, near_perfect, projection
+from ganinv.inversion import WEIGHTS_ONLY, Inversion, NearPerfect, near_perfect
+from ganinv.inversion.initial import estimate
 from ganinv.metrics import frechet_distance, generator_statistics
 from ganinv.zoo import Bundle
 
@@ -57,7 +58,7 @@ WEIGHTS_KNOBS = {
     "lambda_l2": (0.0,),
     "lambda_locality": (0.0, 200.0, 1800.0),
     "lr_G": (2e-3, 8e-3),
-    "lr_latent": (0.0, 1e-2),
+    "lr_latent": (0.0, 1e-2, 3e-2, 1e-1),
     "steps": (600, 2400),
     "global_interval": (4,),
     "lambda_global": (0.0,),
@@ -110,7 +111,7 @@ def main() -> None:
     targets = photos(gan, args.photos, args.heldout)
     chosen = {name: config for name, config in settings().items() if args.only in name}
     todo = [(name, photo) for name, config in chosen.items() for photo in targets if (name, photo, repr(config)) not in done]
-    starts = {photo: projection(gan, targets[photo], NearPerfect().initial).ws for photo in {photo for _, photo in todo}}
+    starts = {photo: estimate(gan, targets[photo], NearPerfect().initial).ws for photo in {photo for _, photo in todo}}
 
     run = Parallel(n_jobs=args.jobs, return_as="generator")
     found = run(

@@ -22,7 +22,8 @@ import torch.nn.functional as F
 
 import ganinv
 from ganinv.images import from_uint8, load_target
-from ganinv.inversion import WEIGHTS_ONLY, NearPerfect, near_perfect, projection
+from ganinv.inversion import WEIGHTS_ONLY, near_perfect, projection
+from ganinv.inversion.near_perfect import INITIAL
 from ganinv.metrics import feature_statistics, frechet_distance, generator_statistics
 from ganinv.zoo import Bundle
 
@@ -67,7 +68,7 @@ def main() -> None:
     for path in args.models:
         gan = bundle(path, faces64)
         before = frechet_distance(generator_statistics(gan.G, args.samples, seed=7), gan.statistics)
-        starts = {name: projection(gan, photo, NearPerfect().initial) for name, photo in targets(faces64, gan.resolution, args.heldout).items()}
+        starts = {name: projection(gan, photo, INITIAL) for name, photo in targets(faces64, gan.resolution, args.heldout).items()}
         for name, config in settings(args.steps).items():
             rows = []
             for photo, target in targets(faces64, gan.resolution, args.heldout).items():
