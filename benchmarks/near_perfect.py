@@ -31,6 +31,7 @@ from torch import Tensor
 import ganinv
 from ganinv.images import from_uint8, load_target
 from ganinv.inversion import Inversion, NearPerfect, near_perfect, projection
+from ganinv.inversion.initial import estimate
 from ganinv.inversion.near_perfect import INITIAL
 from ganinv.losses.adversarial import discriminator_loss, generator_loss, r1_from_logits
 from ganinv.losses.global_cohesion import RealImages
@@ -159,7 +160,7 @@ def run(gan: Bundle, target: Tensor, config: NearPerfect, clock: Callable[[], fl
                 if progress.values.get("mse", 1.0) <= goal:
                     reached.setdefault(goal, (progress.step, clock() - began))
 
-    start = projection(gan, target, INITIAL)
+    start = estimate(gan, target, config.initial)
     projected = clock() - began
     result = near_perfect(gan, target, config, watch, start=start)
     seconds = clock() - began
