@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from ganinv import METHODS, cli
 from ganinv.checkpoints import save_native
 from ganinv.images import save_png
+from ganinv.inversion.weights import encoder_names
 
 FILES = {"results.csv", "summary.json", "summary.md", "grid.png"}
 FAST = ["--profile", "fast", "--samples", "4", "--align", "none"]
@@ -77,7 +78,18 @@ def test_all_methods_of_any_chapter(compare, tmp_path):
     few = [option for name in METHODS for option in ("--config", f"{name}.steps=1") if hasattr(METHODS[name].config, "steps")]
     result = compare("--images", "1", *few, methods="all")
     assert result.exit_code == 0, result.output
-    assert [row["method"] for row in table(tmp_path / "out")] == list(METHODS)
+    without = [name for name in METHODS if list(encoder_names(METHODS[name].config)) and name not in ("pti", "near-perfect")]
+    assert [row["method"] for row in table(tmp_path / "out")] == [name for name in METHODS if name not in without]
+    sentence = f"left out, for want of encoders trained for tiny: {', '.join(without)}"
+    assert sentence in " ".join(result.stdout.split())
+    assert sentence in (tmp_path / "out" / "summary.md").read_text()
+
+
+def test_a_method_asked_for_by_name_says_which_encoder_it_lacks(compare, tmp_path):
+    result = compare(methods="psp")
+    assert result.exit_code == 1
+    assert "tiny comes without the encoder 'psp': train it with `ganinv train encoder psp`" in result.stderr
+    assert not list(tmp_path.glob("out/*"))
 
 
 def test_a_failing_method_and_a_broken_photo_are_one_sentence_each(compare, files, tmp_path):
