@@ -23,7 +23,7 @@ from typer.core import TyperGroup
 from .errors import GanInvError
 
 if TYPE_CHECKING:
-    from .inversion import Inversion
+    from .inversion import Inversion, Resume
     from .report import ManifoldCheck
     from .study import Study
     from .training.gan import GanConfig, Start
@@ -213,8 +213,7 @@ def invert_one(
     with staged(folder):
         pass  # a folder that cannot be written is found before the work, not after it
     state = Resume.for_run(folder / "resume.pt", gan, target, method, config)
-    if state.path.is_file():
-        note(f"{state.path} {'is of a run that was interrupted: going on' if state.stages else 'is of another run: starting afresh'}", quiet)
+    tell_resumed(state, quiet)
 
     with progress_bar("{task.fields[values]}", quiet) as bar:
         task = bar.add_task(Path(photo).name, total=None, values="")
@@ -238,6 +237,12 @@ def invert_one(
     write_results(folder, result, report)
     state.remove()
     return result, report
+
+
+def tell_resumed(state: Resume, quiet: bool) -> None:
+    """Say what becomes of the state that an earlier run has left."""
+    if state.path.is_file():
+        note(f"{state.path} {'is of a run that was interrupted: going on' if state.stages else 'is of another run: starting afresh'}", quiet)
 
 
 def tell_replaced(folder: Path, quiet: bool) -> None:
@@ -691,8 +696,7 @@ def encoder(
     arguments = {"start": encoder_for(recipe.start, gan, name, StyleEncoder, in_channels=3)} if name else {}
     out.mkdir(parents=True, exist_ok=True)
     state = Resume(out / f"{method}.resume.pt", fingerprint(gan.sha256, method, repr(config), *arguments.values()))
-    if state.path.is_file():
-        note(f"{state.path} {'is of a run that was interrupted: going on' if state.stages else 'is of another run: starting afresh'}", quiet)
+    tell_resumed(state, quiet)
     began = time.monotonic() - state.seconds
     with progress_bar("{task.fields[values]}", quiet) as bar:
         task = bar.add_task(method, total=config.steps, values="")

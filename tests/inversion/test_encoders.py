@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 import ganinv
 from ganinv import GanInvError
-from ganinv.inversion import Encode, ReStyle, psp, restyle
+from ganinv.inversion import HFGI, Encode, ReStyle, psp, restyle
 from ganinv.inversion.backbone import Map2Style, PReLU, StyleEncoder, Trunk
 from ganinv.inversion.weights import load_encoder, save_encoder
 
@@ -157,6 +157,7 @@ def test_an_encoder_of_the_wrong_kind_is_refused(tiny_bundle, tiny_targets):
         ("restyle-psp", ReStyle("psp")),
         ("psp", Encode("bdinvert")),
         ("restyle-e4e", ReStyle("hfgi")),
+        ("hfgi", HFGI("psp")),
     ]:
         with pytest.raises(GanInvError, match="train one with `ganinv train encoder"):
             ganinv.invert(tiny_targets, tiny_bundle, method, config)

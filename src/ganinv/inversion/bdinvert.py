@@ -31,11 +31,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import GanInvError
 from ..features import EFFICIENTNET
 from ..images import check_images
 from .loop import Callback, Loop, Resume
 from .result import Inversion, config_dict
+from .weights import encoder_for
 
 if TYPE_CHECKING:
     from ..zoo import Bundle
@@ -158,9 +158,7 @@ def bdinvert(
     config = config or BDInvert()
     check_images(target, gan.G.img_resolution)
     began = time.perf_counter() - (resume.seconds if resume else 0.0)
-    encoder = gan.encoder(config.encoder)
-    if not isinstance(encoder, BaseCodeEncoder):
-        raise GanInvError(f"{config.encoder} is not an encoder of base codes: train one with `ganinv train encoder bdinvert`.")
+    encoder = encoder_for("bdinvert", gan, config.encoder, BaseCodeEncoder)
     S, n, layer = gan.G.synthesis, len(target), encoder.layer
     space = PNormSpace.of(gan, config.samples)
     perceptual = load_perceptual(config.trunk) if config.perceptual_weight else None

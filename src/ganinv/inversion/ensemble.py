@@ -30,6 +30,7 @@ from ..images import check_images
 from .backbone import INPUT_SIZE, WIDTHS, Trunk
 from .loop import Callback, Loop, Resume
 from .result import Inversion, config_dict
+from .weights import encoder_for
 
 if TYPE_CHECKING:
     from ..zoo import Bundle
@@ -106,9 +107,7 @@ def ensemble(
     check_images(target, gan.G.img_resolution)
     known = _check_mask(mask, target)
     began = time.perf_counter() - (resume.seconds if resume else 0.0)
-    encoder = gan.encoder(config.encoder)
-    if not isinstance(encoder, MaskedEncoder):
-        raise GanInvError(f"{config.encoder} is not an encoder of photos with masks: train one with `ganinv train encoder ensemble`.")
+    encoder = encoder_for("ensemble", gan, config.encoder, MaskedEncoder)
     stage = "ensemble" if mask is None else f"ensemble, mask {fingerprint(known)[:6]},"  # a resumed run has to have the same mask
     codes, initial = [], []
     history: list[dict[str, float]] = []

@@ -21,7 +21,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -33,6 +33,7 @@ from .backbone import INPUT_SIZE, PReLU, Unit
 from .loop import Callback, Resume
 from .psp import Encode, encode
 from .result import Inversion, config_dict
+from .weights import encoder_for
 
 if TYPE_CHECKING:
     from ..zoo import Bundle
@@ -63,7 +64,7 @@ def hfgi(gan: Bundle, target: Tensor, config: HFGI | None = None, callback: Call
     start = time.perf_counter()
     inversion = encode("hfgi", gan, target, Encode(config.basic_encoder), callback, resume)
     if config.consult:
-        consultation = cast(Consultation, gan.encoder(config.encoder))
+        consultation = encoder_for("hfgi", gan, config.encoder, Consultation)
         image = low_fidelity(gan.G, inversion.ws)
         inversion.fusion, inversion.initial = _fusion(consultation, gan.G, target, image, image), image
     inversion.config, inversion.seconds = config_dict(config), time.perf_counter() - start
@@ -80,7 +81,7 @@ def edit(inversion: Inversion, ws: Tensor) -> Tensor:
     """
     if inversion.fusion is None:  # inverted with consult=False
         return inversion.render(ws)
-    consultation, G = cast(Consultation, inversion.gan.encoder(inversion.config["encoder"])), inversion.gan.G
+    consultation, G = encoder_for("hfgi", inversion.gan, inversion.config["encoder"], Consultation), inversion.gan.G
     fusion = _fusion(consultation, G, inversion.target, low_fidelity(G, inversion.ws), low_fidelity(G, ws))
     return replace(inversion, fusion=fusion).render(ws)
 
