@@ -65,6 +65,11 @@ def _networks() -> tuple[_Net, _Net, _Net]:
     return p.eval(), r.eval(), o.eval()
 
 
+def onet() -> _Net:
+    """O-net alone, for pictures that are known to hold one face: patches ``[N, 3, 48, 48]`` in 0..255 to score, box and landmarks (see :class:`_Net`)."""
+    return _networks()[2]
+
+
 def _moved(boxes: Tensor, by: Tensor) -> Tensor:
     width_height = boxes[:, 2:] - boxes[:, :2] + 1
     return boxes + by * width_height.repeat(1, 2)
