@@ -12,11 +12,11 @@ quantised transform (:class:`Selection`), from which :mod:`ganinv.training.data`
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+import signal
+from collections.abc import Callable
+from concurrent.futures import Executor, ProcessPoolExecutor
+from dataclasses import dataclass, replace
 from functools import cache
-from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,7 @@ from ..errors import GanInvError
 from ..face_detector import onet
 from ..faces import FRAME_LANDMARKS
 from ..files import atomic_path
+from ..interrupt import Interrupt
 from .dcgan import Z_DIM, load_dcgan
 
 SIZE = 64  # pixels of a draw
@@ -39,6 +40,7 @@ FRONTAL, LEFT, RIGHT = 1, 2, 3  # what a kept face is: the nose on the mid-line,
 SHARES = {FRONTAL: 2 / 3, LEFT: 1 / 6, RIGHT: 1 / 6}
 FIT_CHUNKS = 4  # of which every candidate is looked at; the proposals are fitted on them
 PROPOSED = {FRONTAL: 160, LEFT: 60, RIGHT: 60}  # candidates a chunk that are looked at afterwards
+GROUP = 4  # chunks between two saves
 RIDGE = 0.2  # weight of the penalty, per candidate
 SCALE, STEPS = 2**14, 2**9  # units of a stored transform: 1/SCALE for its rotation and scale, 1/STEPS of a pixel for its centre
 
@@ -163,24 +165,27 @@ def wears_mask(framed: Tensor) -> Tensor:
 
 @dataclass
 class Proposal:
-    """For each kind of face, a ridge regression of "will be kept" on (z, z² − 1)."""
+    """Which candidates to look at: for each kind of face a ridge regression of "will be kept" on (z, z² − 1), of which the order matters alone.
 
-    models: dict[int, Ridge]
+    Attributes:
+        weights: its coefficients ``[3, 200]``, a row a kind (in the order of ``SHARES``).
+    """
+
+    weights: np.ndarray
 
     @classmethod
-    def fit(cls, z: Tensor, kinds: Tensor) -> Proposal:
+    def fit(cls, z: Tensor, kinds: np.ndarray) -> Proposal:
         x = cls._terms(z)
-        return cls({kind: Ridge(alpha=RIDGE * len(x)).fit(x, (kinds == kind).numpy().astype(float)) for kind in SHARES})
+        return cls(np.stack([Ridge(alpha=RIDGE * len(x)).fit(x, kinds == kind).coef_ for kind in SHARES]))
 
     @staticmethod
     def _terms(z: Tensor) -> np.ndarray:
         return torch.cat([z, z.square() - 1], dim=1).numpy()
 
-    def propose(self, z: Tensor, wanted: dict[int, int]) -> np.ndarray:
-        """The rows of z ``[N, 100]`` to look at: of each kind its ``wanted`` most likely ones."""
-        x = self._terms(z)
-        best = [np.argsort(-self.models[kind].predict(x), kind="stable")[:n] for kind, n in wanted.items()]
-        return np.unique(np.concatenate(best))
+    def propose(self, z: Tensor, kinds: list[int]) -> np.ndarray:
+        """The rows of z ``[N, 100]`` to look at: of each of ``kinds`` the ``PROPOSED`` most likely ones."""
+        scores = dict(zip(SHARES, self.weights @ self._terms(z).T, strict=True))
+        return np.unique(np.concatenate([np.argsort(-scores[kind], kind="stable")[: PROPOSED[kind]] for kind in kinds]))
 
 
 @cache
@@ -197,20 +202,36 @@ def judge_candidates(seed: int, chunk: int, rows: np.ndarray | None = None) -> t
     for part in torch.from_numpy(rows).split(BATCH):
         images = (_dcgan()(z[part].float()[:, :, None, None]) * 127.5 + 127.5).round().clamp(0, 255).to(torch.uint8)
         kind, transform = judge(images)
-        kinds.append(kind.numpy())
+        kinds.append(kind.numpy().astype(np.uint8))
         transforms.append(transform)
     return rows, np.concatenate(kinds), np.concatenate(transforms)
 
 
-def _judge_proposed(seed: int, chunk: int, proposal: Proposal, wanted: dict[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return judge_candidates(seed, chunk, proposal.propose(candidates(seed, chunk), wanted))
+def _be_worker() -> None:
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+
+
+def _judge_proposed(seed: int, chunk: int, proposal: Proposal, kinds: list[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return judge_candidates(seed, chunk, proposal.propose(candidates(seed, chunk), kinds))
 
 
 @dataclass
 class Selection:
-    """Kept candidates: their numbers int64 ``[M]``, kinds uint8 ``[M]`` and stored transforms int16 ``[M, 4]``, with the seed of the draws."""
+    """Kept candidates, and where to go on looking.
+
+    Attributes:
+        seed: of the candidates.
+        next_chunk: the first chunk that was not looked at.
+        proposal: by which candidates are looked at.
+        index: numbers of the kept candidates, int64 ``[M]``, ascending.
+        kind: what each is, uint8 ``[M]``.
+        transform: its stored transform, int16 ``[M, 4]``.
+    """
 
     seed: int
+    next_chunk: int
+    proposal: Proposal
     index: np.ndarray
     kind: np.ndarray
     transform: np.ndarray
@@ -218,10 +239,27 @@ class Selection:
     def __len__(self) -> int:
         return len(self.index)
 
+    def add(self, n: int, chunk: int, result: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+        """Keep what :func:`judge_candidates` found in a chunk, as far as its kinds are still wanted among ``n``."""
+        rows, kinds, transforms = result
+        wanted = np.concatenate([np.flatnonzero(kinds == kind)[: max(0, missing)] for kind, missing in self.missing(n).items()])
+        wanted = np.sort(wanted)
+        self.index = np.concatenate([self.index, rows[wanted] + chunk * CHUNK])
+        self.kind, self.transform = np.concatenate([self.kind, kinds[wanted]]), np.concatenate([self.transform, transforms[wanted]])
+        self.next_chunk = chunk + 1
+
+    def missing(self, n: int) -> dict[int, int]:
+        """How many of each kind are missing to ``n`` faces: two thirds frontal, one sixth turned to either side."""
+        return {kind: math.ceil(share * n) - int((self.kind == kind).sum()) for kind, share in SHARES.items()}
+
+    def first(self, n: int) -> Selection:
+        return replace(self, index=self.index[:n], kind=self.kind[:n], transform=self.transform[:n])
+
     def save(self, path: str | Path) -> None:
         with atomic_path(Path(path)) as temporary, open(temporary, "wb") as file:
             steps = np.diff(self.index, prepend=0).astype(np.int32)  # small numbers compress well
-            np.savez_compressed(file, seed=self.seed, steps=steps, kind=self.kind, transform=self.transform)
+            scalars = {"seed": self.seed, "next_chunk": self.next_chunk, "proposal": self.proposal.weights.astype(np.float32)}
+            np.savez_compressed(file, **scalars, steps=steps, kind=self.kind, transform=self.transform)
 
     @classmethod
     def load(cls, path: str | Path) -> Selection:
@@ -231,64 +269,77 @@ class Selection:
         """
         try:
             with np.load(path, allow_pickle=False) as file:
-                found = cls(int(file["seed"]), np.cumsum(file["steps"].astype(np.int64)), file["kind"], file["transform"])
-            if not len(found.index) == len(found.kind) == len(found.transform) or found.transform.shape[1:] != (4,):
+                index, kind, transform = np.cumsum(file["steps"].astype(np.int64)), file["kind"], file["transform"]
+                found = cls(int(file["seed"]), int(file["next_chunk"]), Proposal(file["proposal"].astype(float)), index, kind, transform)
+            if not len(index) == len(kind) == len(transform) or transform.shape[1:] != (4,):
                 raise ValueError("rows that do not belong together")
         except Exception as error:  # the file decides what goes wrong
-            raise GanInvError(f"{path} is not a selection of training images: make one with `ganinv train select`. ({type(error).__name__})") from error
+            raise GanInvError(
+                f"{path} is not a selection of training images: make one with `ganinv train select`. ({type(error).__name__})"
+            ) from error
         return found
 
 
+def begin(seed: int, first_chunk: int = 0, proposal: Proposal | None = None, pool: Executor | None = None) -> Selection:
+    """A selection to go on with: empty, or, where no ``proposal`` is given, of the first ``FIT_CHUNKS`` chunks, all of whose candidates are looked at."""
+    empty = Selection(
+        seed, first_chunk, Proposal(np.zeros((len(SHARES), 2 * Z_DIM))), np.zeros(0, np.int64), np.zeros(0, np.uint8), np.zeros((0, 4), np.int16)
+    )
+    if proposal is not None:
+        return replace(empty, proposal=proposal)
+    chunks = range(first_chunk, first_chunk + FIT_CHUNKS)
+    results = list((pool.map if pool else map)(judge_candidates, [seed] * FIT_CHUNKS, chunks))
+    for chunk, result in zip(chunks, results, strict=True):
+        empty.add(10**6, chunk, result)
+    kinds = np.concatenate([kinds for _, kinds, _ in results])
+    return replace(empty, proposal=Proposal.fit(torch.cat([candidates(seed, chunk) for chunk in chunks]), kinds))
+
+
 def select(
-    n: int, seed: int, first_chunk: int = 0, jobs: int = 2, proposal: Proposal | None = None, progress: Callable[[int, int], None] | None = None
-) -> tuple[Selection, Proposal]:
+    n: int,
+    seed: int,
+    path: str | Path,
+    first_chunk: int = 0,
+    proposal: Proposal | None = None,
+    jobs: int = 2,
+    progress: Callable[[int, int], None] | None = None,
+) -> Selection:
     """Look at candidates, chunk after chunk, until ``n`` are kept: two thirds frontal, one sixth turned to either side.
+
+    Every few seconds the file ``path`` receives what was found; a selection that it already holds is gone on with, so nothing is lost
+    where the search is stopped.
 
     Args:
         n: faces to keep.
         seed: of the candidates.
-        first_chunk: where in the stream of candidates to begin.
+        path: of the selection (``.npz``).
+        first_chunk: where in the stream of candidates a new selection begins.
+        proposal: of an earlier selection; fitted on the first ``FIT_CHUNKS`` chunks where there is none.
         jobs: processes.
-        proposal: of an earlier call; fitted on the first ``FIT_CHUNKS`` chunks where there is none.
         progress: called with (kept so far, ``n``).
 
     Returns:
-        The kept faces in the order of their numbers, and the proposal.
+        The kept faces in the order of their numbers.
+
+    Raises:
+        GanInvError: ``path`` holds something else, or a selection from another seed.
     """
-    quota = {kind: math.ceil(share * n) for kind, share in SHARES.items()}
-    kept: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-    have = dict.fromkeys(SHARES, 0)
-
-    def keep(chunk: int, result: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
-        rows, kinds, transforms = result
-        for kind in SHARES:
-            of_kind = np.flatnonzero(kinds == kind)[: quota[kind] - have[kind]]
-            have[kind] += len(of_kind)
-            kept.append((rows[of_kind] + chunk * CHUNK, kinds[of_kind].astype(np.uint8), transforms[of_kind]))
-        if progress:
-            progress(min(sum(have.values()), n), n)
-
-    with ProcessPoolExecutor(max_workers=jobs, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        if proposal is None:
-            chunks = range(first_chunk, first_chunk + FIT_CHUNKS)
-            results = list(pool.map(judge_candidates, [seed] * FIT_CHUNKS, chunks))
-            codes = torch.cat([candidates(seed, chunk) for chunk in chunks])
-            proposal = Proposal.fit(codes, torch.from_numpy(np.concatenate([kinds for _, kinds, _ in results])))
-            for chunk, result in zip(chunks, results, strict=True):
-                keep(chunk, result)
-            first_chunk += FIT_CHUNKS
-        for chunks in _groups(first_chunk, jobs):
-            wanted = {kind: PROPOSED[kind] for kind in SHARES if have[kind] < quota[kind]}
-            if not wanted:
-                break
-            results = list(pool.map(_judge_proposed, [seed] * jobs, chunks, [proposal] * jobs, [wanted] * jobs))
-            for chunk, result in zip(chunks, results, strict=True):
-                keep(chunk, result)
-    index, kind, transform = (np.concatenate(parts) for parts in zip(*kept, strict=True))
-    order = np.argsort(index)[:n]
-    return Selection(seed, index[order], kind[order], transform[order]), proposal
-
-
-def _groups(first: int, size: int) -> Iterator[range]:
-    for i in count():
-        yield range(first + i * size, first + (i + 1) * size)
+    path = Path(path)
+    with ProcessPoolExecutor(max_workers=jobs, initializer=_be_worker) as pool, Interrupt() as interrupt:
+        found = Selection.load(path) if path.exists() else begin(seed, first_chunk, proposal, pool)
+        if found.seed != seed:
+            raise GanInvError(f"{path} is a selection from seed {found.seed}, not {seed}: name another file.")
+        while kinds := [kind for kind, missing in found.missing(n).items() if missing > 0]:
+            if progress:
+                progress(min(len(found), n), n)
+            chunks = range(found.next_chunk, found.next_chunk + GROUP)
+            for chunk, result in zip(
+                chunks, pool.map(_judge_proposed, [seed] * GROUP, chunks, [found.proposal] * GROUP, [kinds] * GROUP), strict=True
+            ):
+                found.add(n, chunk, result)
+            found.save(path)
+            if interrupt.pending:
+                raise KeyboardInterrupt
+        found = found.first(n)
+        found.save(path)
+        return found
