@@ -66,7 +66,7 @@ def _networks() -> tuple[_Net, _Net, _Net]:
 
 
 def onet() -> _Net:
-    """O-net alone, for pictures that are known to hold one face: patches ``[N, 3, 48, 48]`` in 0..255 to score, box and landmarks (see :class:`_Net`)."""
+    """O-net alone, for pictures that are known to hold one face: patches ``[N, 3, 48, 48]`` in 0..255 to score, box and landmarks."""
     return _networks()[2]
 
 

@@ -75,7 +75,7 @@ def mirrored(landmarks: Tensor) -> Tensor:
 
 
 def nose_offset(landmarks: Tensor) -> Tensor:
-    """How far the nose ``[N]`` is to the image's right of the line between eyes and mouth, along the eyes and in their distance: 0 for a frontal face."""
+    """How far the nose ``[N]`` is to the image's right of the mid-line, in distances of the eyes: 0 for a frontal face."""
     left_eye, right_eye, nose, left_mouth, right_mouth = landmarks.unbind(1)
     middle, eyes = (left_eye + right_eye + left_mouth + right_mouth) / 4, right_eye - left_eye
     return ((nose - middle) * eyes).sum(1) / eyes.square().sum(1).clamp(min=1)
@@ -258,8 +258,8 @@ class Selection:
     def save(self, path: str | Path) -> None:
         with atomic_path(Path(path)) as temporary, open(temporary, "wb") as file:
             steps = np.diff(self.index, prepend=0).astype(np.int32)  # small numbers compress well
-            scalars = {"seed": self.seed, "next_chunk": self.next_chunk, "proposal": self.proposal.weights.astype(np.float32)}
-            np.savez_compressed(file, **scalars, steps=steps, kind=self.kind, transform=self.transform)
+            weights, seed, chunk = self.proposal.weights.astype(np.float32), np.array(self.seed), np.array(self.next_chunk)
+            np.savez_compressed(file, seed=seed, next_chunk=chunk, proposal=weights, steps=steps, kind=self.kind, transform=self.transform)
 
     @classmethod
     def load(cls, path: str | Path) -> Selection:
@@ -281,7 +281,7 @@ class Selection:
 
 
 def begin(seed: int, first_chunk: int = 0, proposal: Proposal | None = None, pool: Executor | None = None) -> Selection:
-    """A selection to go on with: empty, or, where no ``proposal`` is given, of the first ``FIT_CHUNKS`` chunks, all of whose candidates are looked at."""
+    """A selection to go on with: empty, or, where no ``proposal`` is given, of the first ``FIT_CHUNKS`` chunks, looked at in full."""
     empty = Selection(
         seed, first_chunk, Proposal(np.zeros((len(SHARES), 2 * Z_DIM))), np.zeros(0, np.int64), np.zeros(0, np.uint8), np.zeros((0, 4), np.int16)
     )
