@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from ganinv import GanInvError
-from ganinv.training import data, dcgan
-from ganinv.training.data import draw_chunk, draw_images, draw_training_set, open_images
+from ganinv.training import data, dcgan, selection
+from ganinv.training.data import draw_chunk, draw_images, draw_kept, draw_training_set, open_images, shipped_selection
 from ganinv.training.dcgan import DCGAN, load_dcgan, render_dcgan, sample_dcgan, weights_path
 
 installed = importlib.util.find_spec("gan_face_generate") is not None
@@ -17,8 +17,8 @@ needs_dcgan = pytest.mark.skipif(not installed, reason=f"the DCGAN is not instal
 
 @needs_dcgan
 def test_a_few_images_have_the_recorded_checksum(tmp_path):
-    """On every machine. These are the first of the images that faces64 was trained on."""
-    assert draw_training_set(tmp_path, n=5, heldout=3, jobs=1) == {
+    """On every machine. These are the first of the images that the first edition of faces64 was trained on."""
+    assert draw_training_set(tmp_path, n=5, heldout=3, plain=True, jobs=1) == {
         "train": "634b0bcf8264c19bbe02514f4b1109896310c557916ae50e7d25a50483a93911",
         "heldout": "ae317a602a9727077a3d60e365969717b2a15467aa5aa77ed78e565d5dadc7cb",
     }
@@ -31,6 +31,40 @@ def test_a_few_images_have_the_recorded_checksum(tmp_path):
     assert record["sha256"] == hashlib.sha256(train.tobytes()).hexdigest() == "634b0bcf8264c19bbe02514f4b1109896310c557916ae50e7d25a50483a93911"
     assert (record["seed"], record["images"], record["first_chunk"]) == (data.SEED, 5, 0)
     assert {path.name for path in tmp_path.iterdir()} == {"train.npy", "train.json", "heldout.npy", "heldout.json"}
+
+
+@needs_dcgan
+def test_the_first_chunk_of_the_selected_images_is_drawn_bit_for_bit(tmp_path):
+    """On every machine, and whoever computes them: the second edition's images, of which 250 are drawn at a time."""
+    checksums = draw_training_set(tmp_path, n=data.CHUNK, heldout=3, jobs=1)
+    assert checksums == {
+        "train": "217daab2714957cfbcc3a2d25f831529af638a0e53e2fe9ecba8b10f2c57f97e",
+        "heldout": "fe7eed3c44beff1ff0c79b01c9fe95f5298caaaa2e0c917ced6a325259bbe80a",
+    }
+    train, heldout = open_images(tmp_path / "train.npy"), open_images(tmp_path / "heldout.npy")
+    assert train.shape == (data.CHUNK, 3, 64, 64)
+    record = json.loads((tmp_path / "train.json").read_text())
+    assert record["sha256"] == hashlib.sha256(train.tobytes()).hexdigest() == checksums["train"]
+    assert (record["seed"], record["images"], record["selected"]) == (data.SEED, data.CHUNK, True)
+    chosen = shipped_selection("train")
+    assert np.array_equal(draw_kept(chosen.seed, chosen.index[40:57], chosen.transform[40:57]), train[40:57])
+    assert not any(np.array_equal(a, b) for a in train for b in heldout)
+
+
+def test_the_selections_that_ship_are_whole():
+    train, heldout = shipped_selection("train"), shipped_selection("heldout")
+    assert (len(train), len(heldout)) == (data.NUM_IMAGES, data.NUM_HELDOUT)
+    assert train.seed == heldout.seed == data.SEED
+    assert (np.diff(train.index) > 0).all()
+    assert train.index[-1] < data.HELDOUT_CHUNK * selection.CHUNK <= heldout.index[0]
+    shares = [(train.kind == kind).mean() for kind in selection.SHARES]
+    assert shares == pytest.approx(list(selection.SHARES.values()), abs=1e-3)
+
+
+def test_no_more_images_than_were_selected(tmp_path):
+    with pytest.raises(GanInvError, match="40,000 are selected"):
+        draw_training_set(tmp_path, n=40_001)
+    assert list(tmp_path.iterdir()) == []
 
 
 @needs_dcgan

@@ -112,6 +112,7 @@ def quantised(transforms: Tensor) -> np.ndarray:
     return (transforms * torch.tensor([SCALE, SCALE, STEPS, STEPS], dtype=torch.float64)).round().clamp(-32768, 32767).numpy().astype(np.int16)
 
 
+@torch.inference_mode()
 def judge(images: Tensor) -> tuple[Tensor, np.ndarray]:
     """Sort draws: ``FRONTAL``, ``LEFT``, ``RIGHT``, or 0 for those that are dropped, and the stored transform of each.
 
