@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from ganinv import METHODS, cli
 from ganinv.checkpoints import save_native
 from ganinv.images import save_png
-from ganinv.inversion.weights import encoder_names
+from ganinv.settings import encoder_names
 
 FILES = {"results.csv", "summary.json", "summary.md", "grid.png"}
 FAST = ["--profile", "fast", "--samples", "4", "--align", "none"]

@@ -8,8 +8,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-import types
-import typing
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -129,7 +127,8 @@ def invert(
     from . import METHODS
     from .inversion import WEIGHTS_ONLY
     from .report import ManifoldCheck
-    from .study.profiles import seeded, suited
+    from .settings import seeded
+    from .study.profiles import suited
     from .zoo import load
 
     if method not in METHODS:
@@ -324,8 +323,9 @@ def compare(
     where it was stopped, and is instant when repeated.
     """
     from . import METHODS
+    from .settings import seeded
     from .study import compare as run_compare
-    from .study.profiles import default_config, seeded
+    from .study.profiles import default_config
     from .zoo import load
 
     names = list(METHODS) if methods == "all" else [name.strip() for name in methods.split(",")]
@@ -378,9 +378,10 @@ def ablate(
     Reports error and Fréchet distance of the full loss and without each of its parts, and whether the paper's orderings hold. Outputs and
     options are those of compare.
     """
+    from .settings import seeded
     from .study import ablate as run_ablate
     from .study.ablation import full_loss
-    from .study.profiles import default_config, seeded
+    from .study.profiles import default_config
     from .zoo import load
 
     gan = load(model)
@@ -772,62 +773,13 @@ def configure(config: Any, changes: list[str], option: str = "--set") -> Any:
     Raises:
         typer.BadParameter: an unknown key, or a value that does not fit.
     """
-    for change in changes:
-        key, equals, value = change.partition("=")
-        if not equals:
-            raise typer.BadParameter(f"{change!r} should read KEY=VALUE", param_hint=option)
-        config = _set(config, key.strip(), key.strip().split("."), value.strip(), option)
-    return config
-
-
-def _set(config: Any, key: str, path: list[str], value: str, option: str) -> Any:
-    kinds = typing.get_type_hints(type(config))
-    name = path[0]
-    if name not in kinds:
-        close = ", ".join(kinds)
-        raise typer.BadParameter(f"there is no setting {key!r}; {type(config).__name__} has {close}", param_hint=option)
-    old = getattr(config, name)
-    if dataclasses.is_dataclass(old) and len(path) == 1 and (stages := _stages(kinds[name])):
-        if value not in stages:
-            raise typer.BadParameter(
-                f"{name} is the name of a method ({', '.join(stages)}), or has settings, such as {key}.{next(iter(vars(old)))}", param_hint=option
-            )
-        return dataclasses.replace(config, **{name: stages[value]})
-    if dataclasses.is_dataclass(old) != (len(path) > 1):
-        cure = f"has settings of its own, such as {key}.{next(iter(vars(old)))}" if dataclasses.is_dataclass(old) else "has no settings of its own"
-        raise typer.BadParameter(f"{name} {cure}", param_hint=option)
-    try:
-        new = _set(old, key, path[1:], value, option) if len(path) > 1 else _parse(value, kinds[name])
-        return dataclasses.replace(config, **{name: new})
-    except ValueError as error:
-        raise typer.BadParameter(f"{key}={value}: {error}", param_hint=option) from None
-
-
-def _stages(kind: Any) -> dict[str, Any]:
-    """The default configurations, by method, that a field of type ``kind`` can hold: for the stage that another method starts from."""
     from .inversion import METHODS
+    from .settings import SettingError, configured
 
-    parts = typing.get_args(kind)
-    return {name: entry.config for name, entry in METHODS.items() if type(entry.config) in parts}
-
-
-def _parse(text: str, kind: Any) -> Any:
-    """``text`` as ``int``, ``float``, ``bool``, ``str``, or one of these ``| None``."""
-    if typing.get_origin(kind) in (typing.Union, types.UnionType):
-        if text.lower() == "none":
-            return None
-        kind = next(part for part in typing.get_args(kind) if part is not type(None))
-    if kind is bool:
-        words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-        if text.lower() not in words:
-            raise ValueError("it is a switch, true or false")
-        return words[text.lower()]
-    if kind not in (int, float, str):
-        raise ValueError("it is no single value; the other options set it")
     try:
-        return kind(text)
-    except ValueError:
-        raise ValueError("a whole number is needed" if kind is int else "a number is needed") from None
+        return configured(config, changes, {name: entry.config for name, entry in METHODS.items()})
+    except SettingError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from None
 
 
 def console(stderr: bool = False) -> Any:

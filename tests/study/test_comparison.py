@@ -17,9 +17,9 @@ from ganinv import GanInvError
 from ganinv.images import from_uint8, to_uint8
 from ganinv.inversion import METHODS, PTI, Projection
 from ganinv.metrics import feature_statistics, frechet_distance, generator_statistics, scores
-from ganinv.study import Study, Variant, compare, shortened
+from ganinv.settings import seeded, shortened
+from ganinv.study import Study, Variant, compare
 from ganinv.study.figure import grid
-from ganinv.study.profiles import seeded
 
 COLUMNS = ["image", "method", "mse", "psnr", "ssim", "perceptual_efficientnet-lite0", "seconds", "frechet_before", "frechet_after"]
 

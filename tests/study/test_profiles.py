@@ -13,7 +13,8 @@ from ganinv.inversion.near_perfect import INITIAL
 from ganinv.inversion.psp import Encode, psp
 from ganinv.inversion.pti import PIVOT
 from ganinv.inversion.restyle import ReStyle
-from ganinv.inversion.weights import encoder_names, save_encoder
+from ganinv.inversion.weights import save_encoder
+from ganinv.settings import encoder_names
 from ganinv.study import compare
 from ganinv.study.profiles import default_config, missing_encoders, suited
 

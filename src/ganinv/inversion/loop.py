@@ -17,7 +17,7 @@ from ..cache import fingerprint
 from ..errors import GanInvError
 from ..files import atomic_path
 from ..interrupt import Interrupt
-from .weights import encoder_names
+from ..settings import encoder_names
 
 if TYPE_CHECKING:
     from ..zoo import Bundle

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -25,16 +23,6 @@ SMALL = 4096  # values; smaller tensors, such as the statistics of a batch norm,
 
 # Which file of this package has the network of that name: a file of weights may ask for no other.
 NETWORKS = {"StyleEncoder": "backbone", "BaseCodeEncoder": "bdinvert", "Consultation": "hfgi", "MaskedEncoder": "ensemble"}
-
-
-def encoder_names(config: Any) -> Iterator[str]:
-    """The encoders that a method's configuration asks for: the values of its fields named ``encoder``, or ending so, however deep."""
-    for field in fields(config) if is_dataclass(config) else ():
-        value = getattr(config, field.name)
-        if isinstance(value, str) and (field.name == "encoder" or field.name.endswith("_encoder")):
-            yield value
-        else:
-            yield from encoder_names(value)
 
 
 def encoder_for(method: str, gan: Bundle, name: str, kind: type[Network], in_channels: int | None = None) -> Network:

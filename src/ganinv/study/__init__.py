@@ -19,7 +19,6 @@ from .claims import Claim, claims
 from .comparison import compare
 from .domains import domain_distance, domains
 from .photos import load_photos, photo_set
-from .profiles import shortened
 from .table import Row, Study
 from .tasks import Failure, Variant
 
@@ -38,5 +37,4 @@ __all__ = [
     "domains",
     "load_photos",
     "photo_set",
-    "shortened",
 ]

@@ -1,17 +1,16 @@
-"""Configurations of any method: cut down to a try (the fast profile, whose numbers mean little), seeded, and fitted to a bundle."""
+"""Configurations of any method: cut down to a try (the fast profile, whose numbers mean little), and fitted to a bundle."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from ..errors import GanInvError
 from ..inversion.near_perfect import INITIAL
 from ..inversion.pti import PIVOT
-from ..inversion.weights import encoder_names
 from ..report import SAMPLES
+from ..settings import encoder_names, shortened
 from ..zoo import Bundle
 
 FULL, FAST = "full", "fast"
@@ -26,34 +25,12 @@ def check_profile(profile: str) -> None:
 def default_config(config: Any, gan: Bundle, profile: str) -> Any:
     """A method's default configuration as ``profile`` and the bundle want it."""
     config = suited(config, gan)
-    return shortened(config) if profile == FAST else config
+    return shortened(config, FAST_STEPS) if profile == FAST else config
 
 
 def default_samples(profile: str) -> int:
     """The random images behind a Fréchet distance."""
     return FAST_SAMPLES if profile == FAST else SAMPLES
-
-
-def shortened(config: Any, steps: int = FAST_STEPS) -> Any:
-    """A copy of ``config`` in which no stage has more than ``steps`` steps: every field of that name, however deep."""
-    return _everywhere(config, "steps", lambda own: min(own, steps))
-
-
-def seeded(config: Any, seed: int) -> Any:
-    """A copy of ``config`` with ``seed`` as the seed of every stage."""
-    return _everywhere(config, "seed", lambda _: seed)
-
-
-def _everywhere(config: Any, name: str, change: Callable[[Any], Any]) -> Any:
-    """A copy of ``config`` in which every field ``name``, however deep, is what ``change`` makes of it."""
-    changes: dict[str, Any] = {}
-    for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        if dataclasses.is_dataclass(value):
-            changes[field.name] = _everywhere(value, name, change)
-        elif field.name == name:
-            changes[name] = change(value)
-    return dataclasses.replace(config, **changes)
 
 
 def suited(config: Any, gan: Bundle) -> Any:

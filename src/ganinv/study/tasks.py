@@ -23,9 +23,9 @@ from ..features import EFFICIENTNET
 from ..files import atomic_path
 from ..images import to_uint8
 from ..inversion import METHODS, DivergenceWarning
-from ..inversion.weights import encoder_names
 from ..metrics import batch_scores
 from ..report import SEED, ManifoldCheck
+from ..settings import encoder_names
 from ..zoo import Bundle
 from .backends import LOCAL, spread
 
