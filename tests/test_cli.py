@@ -328,8 +328,8 @@ def test_damaged_resume_file(invert, tmp_path):
 STOPS_IN_INVERT = """
 import time
 from ganinv.cli import main
-from ganinv.interrupt import Interrupt
-from ganinv.inversion.loop import Loop
+from ganinv.run import Interrupt
+from ganinv.run import Loop
 handle, report, got = Interrupt._handle, Loop.report, []
 def note_and_handle(self, *arguments):
     got.append(1)

@@ -159,8 +159,8 @@ def test_progress_is_for_terminals(compare, monkeypatch):
 STOPS = """
 import time
 from ganinv.cli import main
-from ganinv.interrupt import Interrupt
-from ganinv.inversion.loop import Loop
+from ganinv.run import Interrupt
+from ganinv.run import Loop
 handle, report, steps, got = Interrupt._handle, Loop.report, [], []
 def note_and_handle(self, *arguments):
     got.append(1)

@@ -21,8 +21,9 @@ from typer.core import TyperGroup
 from .errors import GanInvError
 
 if TYPE_CHECKING:
-    from .inversion import Inversion, Resume
+    from .inversion import Inversion
     from .report import ManifoldCheck
+    from .run import Resume
     from .study import Study
     from .training.gan import GanConfig, Start
     from .zoo import Bundle
@@ -201,8 +202,8 @@ def invert_one(
     """Invert one photo and write what ``ganinv invert`` promises; the state of an interrupted run is kept until all is written."""
     from . import METHODS
     from .images import load_target
-    from .inversion import Progress, Resume
     from .report import make_report, staged, write_results
+    from .run import Progress, Resume
 
     file: str | Path = photo
     if not Path(photo).exists() and photo in gan.photos:
@@ -679,9 +680,9 @@ def encoder(
     The same command goes on where an earlier run stopped. Use the result with `ganinv invert --set encoder=DIR/METHOD.safetensors`.
     """
     from .cache import fingerprint
-    from .inversion import Progress, Resume
     from .inversion.backbone import StyleEncoder
     from .inversion.weights import encoder_for
+    from .run import Progress, Resume
     from .training.recipes import RECIPES
     from .zoo import load
 
@@ -811,7 +812,7 @@ def progress_bar(values: str, quiet: bool) -> Any:
 def friendly_warnings(quiet: bool) -> Iterator[None]:
     """What :mod:`ganinv.images` and a run that diverged warn of is for the user to know: one line each, without the source code."""
     from .images import ImageWarning
-    from .inversion import DivergenceWarning
+    from .run import DivergenceWarning
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

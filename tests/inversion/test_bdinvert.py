@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from ganinv.errors import GanInvError
 from ganinv.inversion.bdinvert import BaseCodeEncoder, BDInvert, PNormSpace, base_size, bdinvert, to_p
 from ganinv.inversion.ensemble import MaskedEncoder
-from ganinv.inversion.loop import Resume
 from ganinv.inversion.weights import save_encoder
+from ganinv.run import Resume
 
 CONFIG = BDInvert(steps=6, samples=2000, perceptual_weight=0.0)
 

@@ -210,7 +210,7 @@ def test_interruptions_after_every_step(finished, tiny_bundle, tiny_targets, sho
 @every_method
 def test_a_run_that_crashed_goes_on_from_its_last_save(finished, tiny_bundle, tiny_targets, short_configs, tmp_path, method, monkeypatch):
     whole, seen = finished(method)
-    monkeypatch.setattr("ganinv.inversion.loop.SAVE_SECONDS", 0.0)  # saves after every step; the crash comes before it is done
+    monkeypatch.setattr("ganinv.run.loop.SAVE_SECONDS", 0.0)  # saves after every step; the crash comes before it is done
     steps, last = [], max(1, len(seen) - 2)
 
     def crash(progress):

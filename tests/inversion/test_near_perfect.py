@@ -9,10 +9,11 @@ from ganinv import GanInvError
 from ganinv.inversion import PTI, Inversion, NearPerfect, Projection, near_perfect, projection, pti
 from ganinv.inversion.near_perfect import PIVOTAL_TUNING, _by_part, _weigh, noise_units, pinned_noise, random_images
 from ganinv.inversion.result import apply_clone, make_deltas
-from ganinv.inversion.tuning import cosine, trainable_copy
+from ganinv.inversion.tuning import trainable_copy
 from ganinv.losses.adversarial import discriminator_loss, generator_loss, r1_from_logits
 from ganinv.losses.global_cohesion import RealImages
 from ganinv.metrics import sample_images
+from ganinv.run.schedule import cosine
 from ganinv.stylegan2 import Discriminator
 
 FAST = Projection(space="w_plus", steps=10, perceptual_weight=0.0, w_avg_samples=100, optimise_noise=False)

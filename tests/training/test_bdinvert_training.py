@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from ganinv.cache import fingerprint
-from ganinv.inversion.loop import Resume
 from ganinv.inversion.weights import load_encoder
+from ganinv.run import Resume
 from ganinv.training.bdinvert import BDInvertConfig, train_bdinvert
 
 CONFIG = BDInvertConfig(steps=12, batch=4, seen=0)

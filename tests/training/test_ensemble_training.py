@@ -5,8 +5,8 @@ import torch
 
 from ganinv.cache import fingerprint
 from ganinv.inversion.backbone import StyleEncoder
-from ganinv.inversion.loop import Resume
 from ganinv.inversion.weights import load_encoder
+from ganinv.run import Resume
 from ganinv.training.ensemble import EnsembleConfig, random_masks, train_ensemble
 
 CONFIG = EnsembleConfig(steps=12, batch=4, seen=0, warmup=1)

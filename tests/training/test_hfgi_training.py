@@ -8,8 +8,8 @@ from torchvision.transforms.v2 import RandomPerspective
 from ganinv.images import from_uint8
 from ganinv.inversion.backbone import StyleEncoder
 from ganinv.inversion.hfgi import HFGI, hfgi
-from ganinv.inversion.loop import Resume
 from ganinv.inversion.weights import save_encoder
+from ganinv.run import Resume
 from ganinv.training.hfgi import HFGIConfig, misalign, train_hfgi
 
 SHORT = HFGIConfig(steps=4, batch=4, warmup=1, seen=0)

@@ -9,12 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from ..run import Callback, DivergenceWarning, Loop, Progress, Resume
 from .bdinvert import BDInvert, bdinvert
-from .divergence import DivergenceWarning
 from .e4e import E4E, e4e
 from .ensemble import Ensemble, ensemble
 from .hfgi import HFGI, hfgi
-from .loop import Callback, Loop, Progress, Resume
 from .near_perfect import PIVOTAL_TUNING, THREE_LOSSES, WEIGHTS_ONLY, NearPerfect, near_perfect
 from .projection import Projection, projection
 from .psp import Encode, psp

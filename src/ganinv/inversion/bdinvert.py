@@ -33,7 +33,7 @@ from torch import Tensor, nn
 
 from ..features import EFFICIENTNET
 from ..images import check_images
-from .loop import Callback, Loop, Resume
+from ..run import Callback, Loop, Resume
 from .result import Inversion, config_dict
 from .weights import encoder_for
 

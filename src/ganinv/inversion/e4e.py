@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from .loop import Callback, Resume
+from ..run import Callback, Resume
 from .psp import Encode, encode
 from .result import Inversion
 

@@ -27,8 +27,8 @@ from ..cache import fingerprint
 from ..errors import GanInvError
 from ..features import EFFICIENTNET
 from ..images import check_images
+from ..run import Callback, Loop, Resume
 from .backbone import INPUT_SIZE, WIDTHS, Trunk
-from .loop import Callback, Loop, Resume
 from .result import Inversion, config_dict
 from .weights import encoder_for
 

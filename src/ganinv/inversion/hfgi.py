@@ -27,10 +27,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..run import Callback, Resume
 from ..stylegan2 import Generator
 from ..stylegan2.generator import Fusion
 from .backbone import INPUT_SIZE, PReLU, Unit
-from .loop import Callback, Resume
 from .psp import Encode, encode
 from .result import Inversion, config_dict
 from .weights import encoder_for

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from .loop import Callback, Resume
+from ..run import Callback, Resume
 from .projection import Projection, projection
 from .restyle import ReStyle, restyle
 from .result import Inversion

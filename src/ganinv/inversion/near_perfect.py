@@ -39,15 +39,15 @@ from ..losses.adversarial import r1_from_logits
 from ..losses.global_cohesion import GeneratorReals, RealImages, Reals
 from ..losses.laplacian_pyramid import laplacian_pyramid_loss
 from ..losses.noise_regularisation import noise_regularisation
+from ..run import Callback, DivergenceWarning, Loop, Resume, Watch
+from ..run.monitor import due, frechet, gradient_norms, training_statistics
+from ..run.schedule import cosine
 from ..stylegan2 import Generator
-from .divergence import DivergenceWarning, Watch
 from .initial import estimate
-from .loop import Callback, Loop, Resume
-from .monitor import due, frechet, gradient_norms, training_statistics
 from .projection import Projection
 from .restyle import RESTYLE_PSP, ReStyle
 from .result import Deltas, Inversion, config_dict, make_deltas
-from .tuning import cosine, trainable_copy
+from .tuning import trainable_copy
 
 if TYPE_CHECKING:
     from ..zoo import Bundle

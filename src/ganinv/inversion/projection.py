@@ -24,7 +24,7 @@ from torch import Tensor
 from ..features import EFFICIENTNET
 from ..images import check_images
 from ..losses.noise_regularisation import noise_regularisation, normalise_noise_
-from .loop import Callback, Loop, Resume
+from ..run import Callback, Loop, Resume
 from .result import Inversion, config_dict
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from ..images import check_images
+from ..run import Callback, Loop, Resume
 from .backbone import StyleEncoder
-from .loop import Callback, Loop, Resume
 from .result import Inversion, config_dict
 from .weights import encoder_for
 

@@ -21,9 +21,8 @@ from torch import Tensor
 
 from ..features import EFFICIENTNET
 from ..images import check_images
-from .divergence import DivergenceWarning, Watch
+from ..run import Callback, DivergenceWarning, Loop, Resume, Watch
 from .initial import estimate
-from .loop import Callback, Loop, Resume
 from .projection import Projection
 from .restyle import RESTYLE_E4E, ReStyle
 from .result import Deltas, Inversion, config_dict, make_deltas

@@ -22,9 +22,10 @@ from ..errors import GanInvError
 from ..features import EFFICIENTNET
 from ..files import atomic_path
 from ..images import to_uint8
-from ..inversion import METHODS, DivergenceWarning
+from ..inversion import METHODS
 from ..metrics import batch_scores
 from ..report import SEED, ManifoldCheck
+from ..run import DivergenceWarning
 from ..settings import encoder_names
 from ..zoo import Bundle
 from .backends import LOCAL, spread

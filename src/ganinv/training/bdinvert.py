@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from ..inversion.bdinvert import BaseCodeEncoder, base_size
-from ..inversion.loop import Callback, Loop, Resume
+from ..run import Callback, Loop, Resume
 from ..stylegan2.generator import SynthesisLayer
 from ..zoo import Bundle
 from .encoders import EncoderConfig, Losses, Run

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from ..inversion.backbone import StyleEncoder
 from ..inversion.e4e import LatentCritic
-from ..inversion.loop import Callback, Loop, Resume
 from ..losses.adversarial import discriminator_loss, generator_loss, r1_from_logits
+from ..run import Callback, Loop, Resume
 from ..zoo import Bundle
 from .encoders import Batches, EncoderConfig, Losses, Run, learning_rate, warm_start
 

@@ -18,9 +18,9 @@ from ..errors import GanInvError
 from ..files import atomic_path
 from ..images import from_uint8
 from ..inversion.projection import w_statistics
-from ..inversion.tuning import cosine
 from ..inversion.weights import save_encoder
 from ..losses.similarity import look, perceptual_distance, similarity_loss
+from ..run.schedule import cosine
 from ..zoo import Bundle
 
 HISTORY_STEPS = 50
@@ -126,7 +126,7 @@ class Run:
         self.method, self.network, self.gan, self.config = method, network, gan, config
         self.history: list[dict[str, float]] = []
         self.pending: list[dict[str, float]] = []
-        self.state = {"history": self.history, "pending": self.pending}  # for a :class:`ganinv.inversion.loop.Loop` to keep
+        self.state = {"history": self.history, "pending": self.pending}  # for a :class:`ganinv.run.Loop` to keep
 
     def record(self, step: int, terms: dict[str, Tensor]) -> None:
         """Note the ``terms`` of a step."""

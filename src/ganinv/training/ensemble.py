@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..inversion.ensemble import MaskedEncoder
-from ..inversion.loop import Callback, Loop, Resume
+from ..run import Callback, Loop, Resume
 from ..zoo import Bundle
 from .encoders import Batches, EncoderConfig, Losses, Run, learning_rate, warm_start
 

@@ -22,9 +22,9 @@ from torch import Tensor
 from ..errors import GanInvError
 from ..files import atomic_path
 from ..images import unpack_images
-from ..interrupt import Interrupt
-from ..inversion.tuning import cosine
 from ..losses.adversarial import discriminator_loss, generator_loss, r1_penalty
+from ..run import Interrupt
+from ..run.schedule import cosine
 from ..stylegan2 import Discriminator, Generator
 from .growing import FadingDiscriminator, grow_discriminator, grow_generator, wider_discriminator, wider_generator
 

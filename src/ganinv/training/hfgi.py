@@ -17,7 +17,7 @@ from torchvision.transforms.v2 import RandomPerspective
 
 from ..inversion.backbone import StyleEncoder
 from ..inversion.hfgi import Consultation, low_fidelity
-from ..inversion.loop import Callback, Loop, Resume
+from ..run import Callback, Loop, Resume
 from ..zoo import Bundle
 from .encoders import Batches, EncoderConfig, Losses, Run, learning_rate
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 
 from ..inversion.backbone import StyleEncoder
-from ..inversion.loop import Callback, Loop, Resume
+from ..run import Callback, Loop, Resume
 from ..zoo import Bundle
 from .e4e import Critic, E4EConfig, offsets_length, unlocked
 from .encoders import Batches, Losses, Run, learning_rate, warm_start

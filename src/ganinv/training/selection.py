@@ -29,7 +29,7 @@ from ..errors import GanInvError
 from ..face_detector import onet
 from ..faces import FRAME_LANDMARKS
 from ..files import atomic_path
-from ..interrupt import Interrupt
+from ..run import Interrupt
 from .dcgan import Z_DIM, load_dcgan
 
 SIZE = 64  # pixels of a draw

@@ -190,7 +190,7 @@ def test_ctrl_c_in_the_step_that_stops_is_not_lost(tmp_path):
 
 def test_the_state_is_saved_every_few_seconds(tmp_path, undisturbed, monkeypatch):
     clock = iter(range(0, 1000, 7))
-    monkeypatch.setattr("ganinv.inversion.loop.time.monotonic", lambda: next(clock))  # seven seconds a step: every third is saved
+    monkeypatch.setattr("ganinv.run.loop.time.monotonic", lambda: next(clock))  # seven seconds a step: every third is saved
 
     def crash(step):
         if step == 5:
@@ -302,7 +302,7 @@ def test_a_state_that_cannot_be_written_is_one_sentence(tmp_path):
 
 def test_seconds_add_up_over_the_runs(tmp_path, monkeypatch):
     clock = [100.0]
-    monkeypatch.setattr("ganinv.inversion.loop.time.perf_counter", lambda: clock[0])
+    monkeypatch.setattr("ganinv.run.loop.time.perf_counter", lambda: clock[0])
     for total in (5.0, 10.0):
         resume = Resume(tmp_path / "run.pt", "x")
         assert resume.seconds == total - 5

@@ -7,8 +7,8 @@ import torch
 
 from ganinv import GanInvError
 from ganinv.inversion import NearPerfect, Projection, near_perfect, projection
-from ganinv.inversion.monitor import frechet, gradient_norms
 from ganinv.metrics import feature_statistics, frechet_distance, generator_statistics
+from ganinv.run.monitor import frechet, gradient_norms
 
 FAST = Projection(space="w_plus", steps=5, perceptual_weight=0.0, w_avg_samples=100, optimise_noise=False)
 CONFIG = NearPerfect(steps=8, lr_G=3e-3, lr_latent=1e-3, p=0.7, global_interval=2, r1_interval=2, lambda_locality=1.0, noise_weight=1.0)

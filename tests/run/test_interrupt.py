@@ -3,7 +3,7 @@ import threading
 
 import pytest
 
-from ganinv.interrupt import Interrupt
+from ganinv.run import Interrupt
 
 
 def ctrl_c():

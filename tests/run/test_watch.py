@@ -9,7 +9,8 @@ import torch
 
 from ganinv import GanInvError, Inversion
 from ganinv.inversion import PTI, NearPerfect, Projection, Resume, near_perfect, projection, pti
-from ganinv.inversion.divergence import EVERY, FACTOR, PATIENCE, DivergenceWarning, Watch
+from ganinv.run import DivergenceWarning, Watch
+from ganinv.run.watch import EVERY, FACTOR, PATIENCE
 
 FAST = Projection(space="w_plus", steps=10, perceptual_weight=0.0, w_avg_samples=100, optimise_noise=False)
 RECON_ONLY = dict(lambda_adv=0.0, lambda_global=0.0, lambda_locality=0.0)
@@ -67,7 +68,7 @@ def test_without_a_reconstruction_term_the_error_goes_where_it_will():
 
 
 def test_the_ablation_without_reconstruction_runs_to_its_end(tiny_bundle, tiny_targets, start, monkeypatch):
-    monkeypatch.setattr("ganinv.inversion.divergence.FACTOR", 0.0)  # above the start is bad enough, and that is where it goes
+    monkeypatch.setattr("ganinv.run.watch.FACTOR", 0.0)  # above the start is bad enough, and that is where it goes
     config = NearPerfect(steps=3 * PATIENCE, lr_G=0.02, lambda_recon=0, lambda_adv=0, lambda_locality=0, tune_noise=False, global_interval=1)
     result = near_perfect(tiny_bundle, tiny_targets[:1], config, start=start[0])
     assert len(result.history) == 3 * PATIENCE
