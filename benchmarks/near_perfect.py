@@ -29,12 +29,12 @@ import torch
 from torch import Tensor
 
 import ganinv
-from ganinv.images import from_uint8, load_target
 from ganinv.inversion import Inversion, NearPerfect, near_perfect, projection
 from ganinv.inversion.initial import estimate
 from ganinv.inversion.near_perfect import INITIAL
 from ganinv.losses.adversarial import discriminator_loss, generator_loss, r1_from_logits
 from ganinv.losses.global_cohesion import RealImages
+from ganinv.photos import from_uint8, load_target
 from ganinv.stylegan2.discriminator import Discriminator
 from ganinv.stylegan2.generator import MappingNetwork, SynthesisNetwork
 from ganinv.zoo import Bundle

@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 import ganinv
 from ganinv import cli
 from ganinv.checkpoints import save_native
-from ganinv.images import save_png
 from ganinv.inversion.weights import load_encoder
+from ganinv.photos import save_png
 from ganinv.training.recipes import RECIPES
 
 QUICK = ["--steps", "3", "--batch", "2", "--set", "seen=0", "--quiet"]

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from ganinv import METHODS, cli
 from ganinv.checkpoints import save_native
-from ganinv.images import save_png
+from ganinv.photos import save_png
 from ganinv.settings import encoder_names
 
 FILES = {"results.csv", "summary.json", "summary.md", "grid.png"}

@@ -11,7 +11,7 @@ import ipywidgets
 import matplotlib.pyplot as plt
 
 from ganinv import widgets
-from ganinv.images import to_uint8
+from ganinv.photos import to_uint8
 
 
 @pytest.fixture(autouse=True)

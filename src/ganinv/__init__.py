@@ -21,8 +21,8 @@ from PIL import Image
 from torch import Tensor
 
 from .errors import GanInvError
-from .images import load_target
 from .inversion import METHODS, Callback, Inversion, Resume
+from .photos import load_target
 from .zoo import Bundle, load, models
 
 __version__ = "0.1.0"

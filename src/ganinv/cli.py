@@ -201,7 +201,7 @@ def invert_one(
 ) -> tuple[Inversion, dict[str, Any]]:
     """Invert one photo and write what ``ganinv invert`` promises; the state of an interrupted run is kept until all is written."""
     from . import METHODS
-    from .images import load_target
+    from .photos import load_target
     from .report import make_report, staged, write_results
     from .run import Progress, Resume
 
@@ -810,8 +810,8 @@ def progress_bar(values: str, quiet: bool) -> Any:
 
 @contextmanager
 def friendly_warnings(quiet: bool) -> Iterator[None]:
-    """What :mod:`ganinv.images` and a run that diverged warn of is for the user to know: one line each, without the source code."""
-    from .images import ImageWarning
+    """What :mod:`ganinv.photos.images` and a run that diverged warn of is for the user to know: one line each, without the source code."""
+    from .photos import ImageWarning
     from .run import DivergenceWarning
 
     with warnings.catch_warnings(record=True) as caught:

@@ -25,7 +25,7 @@ from PIL import Image
 from torch import Tensor
 
 from .files import atomic_path
-from .images import to_pil
+from .photos import to_pil
 from .spectra import radial_spectrum
 
 BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"

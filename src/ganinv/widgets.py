@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from . import plots
-from .images import magnify, to_pil
+from .photos import magnify, to_pil
 from .stylegan2 import truncate
 from .stylegan2.generator import NOISE_MODES
 from .zoo import Bundle

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from . import checkpoints
 from .errors import GanInvError
-from .images import unpack_images
 from .metrics import FrechetStatistics
+from .photos import unpack_images
 from .stylegan2 import Discriminator, Generator
 
 ASSETS = Path(str(resources.files("ganinv"))) / "assets"

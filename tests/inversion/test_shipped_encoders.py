@@ -6,11 +6,11 @@ import pytest
 import torch
 
 import ganinv
-from ganinv.images import from_uint8
 from ganinv.inversion import Encode, ReStyle, e4e, ensemble, hfgi, psp, restyle
 from ganinv.inversion.e4e import E4E
 from ganinv.inversion.ensemble import Ensemble
 from ganinv.inversion.hfgi import HFGI
+from ganinv.photos import from_uint8
 from ganinv.training.recipes import RECIPES
 
 # Mean squared error over heldout-00 to heldout-07: measured, not wished for. A change of weights or of the networks shows here.

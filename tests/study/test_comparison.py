@@ -14,9 +14,9 @@ import torch
 from PIL import Image
 
 from ganinv import GanInvError
-from ganinv.images import from_uint8, to_uint8
 from ganinv.inversion import METHODS, PTI, Projection
 from ganinv.metrics import feature_statistics, frechet_distance, generator_statistics, scores
+from ganinv.photos import from_uint8, to_uint8
 from ganinv.settings import seeded, shortened
 from ganinv.study import Study, Variant, compare
 from ganinv.study.figure import grid

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ganinv import GanInvError, load
-from ganinv.images import from_uint8, load_target, save_png
+from ganinv.photos import from_uint8, load_target, save_png
 from ganinv.study import load_photos, photo_set
 
 

@@ -5,10 +5,10 @@ import pytest
 import torch
 from torchvision.transforms.v2 import RandomPerspective
 
-from ganinv.images import from_uint8
 from ganinv.inversion.backbone import StyleEncoder
 from ganinv.inversion.hfgi import HFGI, hfgi
 from ganinv.inversion.weights import save_encoder
+from ganinv.photos import from_uint8
 from ganinv.run import Resume
 from ganinv.training.hfgi import HFGIConfig, misalign, train_hfgi
 

@@ -10,8 +10,8 @@ from safetensors import safe_open
 
 import ganinv
 from ganinv import GanInvError, zoo
-from ganinv.images import unpack_images
 from ganinv.metrics import generator_statistics
+from ganinv.photos import unpack_images
 from ganinv.training import release as release_module
 from ganinv.training.gan import GanConfig, Stage, train
 from ganinv.training.release import open_run, release

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from ganinv import GanInvError
-from ganinv.faces import FRAME_LANDMARKS
+from ganinv.photos.faces import FRAME_LANDMARKS
 from ganinv.training import dcgan, selection
 from ganinv.training.data import draw_kept, shipped_selection
 from ganinv.training.selection import FRONTAL, LEFT, RIGHT, Proposal, Selection, candidates, fit_frames, judge, quantised, select, warp

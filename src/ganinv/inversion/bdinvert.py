@@ -32,7 +32,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..features import EFFICIENTNET
-from ..images import check_images
+from ..photos import check_images
 from ..run import Callback, Loop, Resume
 from .result import Inversion, config_dict
 from .weights import encoder_for

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from ..cache import fingerprint
 from ..errors import GanInvError
 from ..features import EFFICIENTNET
-from ..images import check_images
+from ..photos import check_images
 from ..run import Callback, Loop, Resume
 from .backbone import INPUT_SIZE, WIDTHS, Trunk
 from .result import Inversion, config_dict

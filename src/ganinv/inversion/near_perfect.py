@@ -34,11 +34,11 @@ from torch import Tensor
 
 from ..errors import GanInvError
 from ..features import EFFICIENTNET
-from ..images import check_images
 from ..losses.adversarial import r1_from_logits
 from ..losses.global_cohesion import GeneratorReals, RealImages, Reals
 from ..losses.laplacian_pyramid import laplacian_pyramid_loss
 from ..losses.noise_regularisation import noise_regularisation
+from ..photos import check_images
 from ..run import Callback, DivergenceWarning, Loop, Resume, Watch
 from ..run.monitor import due, frechet, gradient_norms, training_statistics
 from ..run.schedule import cosine

@@ -22,8 +22,8 @@ import torch
 from torch import Tensor
 
 from ..features import EFFICIENTNET
-from ..images import check_images
 from ..losses.noise_regularisation import noise_regularisation, normalise_noise_
+from ..photos import check_images
 from ..run import Callback, Loop, Resume
 from .result import Inversion, config_dict
 

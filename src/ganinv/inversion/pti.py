@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from ..features import EFFICIENTNET
-from ..images import check_images
+from ..photos import check_images
 from ..run import Callback, DivergenceWarning, Loop, Resume, Watch
 from .initial import estimate
 from .projection import Projection

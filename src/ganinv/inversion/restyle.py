@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ..images import check_images
+from ..photos import check_images
 from ..run import Callback, Loop, Resume
 from .backbone import StyleEncoder
 from .result import Inversion, config_dict

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ..errors import GanInvError
 from ..files import atomic_path
-from ..images import save_png
+from ..photos import save_png
 from ..stylegan2 import Generator
 from ..stylegan2.generator import Fusion
 

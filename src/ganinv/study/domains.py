@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..features import feature_extractor, resize
-from ..images import ImageWarning, from_uint8, load_target, to_uint8
+from ..photos import ImageWarning, from_uint8, load_target, to_uint8
 from ..report import ManifoldCheck
 from ..zoo import Bundle
 from .photos import VARIANTS, Photos

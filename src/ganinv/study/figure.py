@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from ..images import from_uint8
+from ..photos import from_uint8
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

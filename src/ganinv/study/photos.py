@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..errors import GanInvError
-from ..images import from_uint8, load_target
+from ..photos import from_uint8, load_target
 from ..zoo import Bundle
 
 Photos = dict[str, Tensor]
@@ -34,7 +34,7 @@ def photo_set(name: str | os.PathLike[str], gan: Bundle, limit: int | None = Non
         name: ``"heldout"`` (in the domain: images from where the training images came, never trained on), ``"real"`` (the real photos that
             ship with the bundle, and each mirrored, in grey, and with its right half covered in grey), or a folder of pictures.
         limit: at most so many (for ``"heldout"`` 8 by default, else all).
-        align: how the pictures of a folder are framed, see :func:`ganinv.images.load_target`.
+        align: how the pictures of a folder are framed, see :func:`ganinv.photos.load_target`.
         complain: see :func:`load_photos`.
 
     Raises:

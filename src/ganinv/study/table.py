@@ -19,7 +19,7 @@ from torch import Tensor
 
 from .. import __version__
 from ..errors import GanInvError
-from ..images import check_images
+from ..photos import check_images
 from ..report import SEED, ManifoldCheck, finite, staged, versions
 from ..zoo import Bundle
 from .figure import MOST_PHOTOS, grid

@@ -21,9 +21,9 @@ from ..cache import cache_folder, fingerprint, software
 from ..errors import GanInvError
 from ..features import EFFICIENTNET
 from ..files import atomic_path
-from ..images import to_uint8
 from ..inversion import METHODS
 from ..metrics import batch_scores
+from ..photos import to_uint8
 from ..report import SEED, ManifoldCheck
 from ..run import DivergenceWarning
 from ..settings import encoder_names

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 from ..errors import GanInvError
 from ..files import atomic_path
-from ..images import from_uint8
 from ..inversion.projection import w_statistics
 from ..inversion.weights import save_encoder
 from ..losses.similarity import look, perceptual_distance, similarity_loss
+from ..photos import from_uint8
 from ..run.schedule import cosine
 from ..zoo import Bundle
 

@@ -21,8 +21,8 @@ from torch import Tensor
 
 from ..errors import GanInvError
 from ..files import atomic_path
-from ..images import unpack_images
 from ..losses.adversarial import discriminator_loss, generator_loss, r1_penalty
+from ..photos import unpack_images
 from ..run import Interrupt
 from ..run.schedule import cosine
 from ..stylegan2 import Discriminator, Generator

@@ -14,8 +14,8 @@ from torch import Tensor
 from .. import checkpoints
 from ..errors import GanInvError
 from ..files import atomic_path
-from ..images import pack_images
 from ..metrics import feature_statistics, frechet_distance, generator_statistics
+from ..photos import pack_images
 from ..stylegan2 import Generator
 from .data import open_images
 from .gan import GanConfig, Stage, Trainer

@@ -26,9 +26,9 @@ from sklearn.linear_model import Ridge
 from torch import Tensor
 
 from ..errors import GanInvError
-from ..face_detector import onet
-from ..faces import FRAME_LANDMARKS
 from ..files import atomic_path
+from ..photos.detector import onet
+from ..photos.faces import FRAME_LANDMARKS
 from ..run import Interrupt
 from .dcgan import Z_DIM, load_dcgan
 
@@ -84,7 +84,7 @@ def nose_offset(landmarks: Tensor) -> Tensor:
 def fit_frames(landmarks: Tensor) -> Tensor:
     """The similarity transforms ``[N, 4]`` (re a, im a, x, y) from the frame to the landmarks: frame point q lies at a (q − middle) + (x, y).
 
-    The least-squares fit of :func:`ganinv.faces.fit_frame`, for many faces; |a| = 1 where the face fills the image as it fills the frame.
+    The least-squares fit of :func:`ganinv.photos.faces.fit_frame`, for many faces; |a| = 1 where the face fills the image as it fills the frame.
     """
     frame = torch.view_as_complex(torch.tensor(FRAME_LANDMARKS, dtype=torch.float64) * SIZE)
     found = torch.view_as_complex(landmarks.double().contiguous())

@@ -9,8 +9,8 @@ from matplotlib import cbook
 from PIL import Image, ImageOps
 
 from ganinv.errors import GanInvError
-from ganinv.faces import FRAME_LANDMARKS, LEVEL_SIZE, WIDER, align_face, average_landmarks, crop_frame, find_faces, level_frame
-from ganinv.images import ImageWarning, load_target, read_image, to_pil, unpack_images
+from ganinv.photos import ImageWarning, load_target, read_image, to_pil, unpack_images
+from ganinv.photos.faces import FRAME_LANDMARKS, LEVEL_SIZE, WIDER, align_face, average_landmarks, crop_frame, find_faces, level_frame
 
 HOPPER = cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)
 REAL = files("ganinv") / "assets/faces64/real"
@@ -35,7 +35,7 @@ def collins():
 
 @pytest.fixture(scope="module")
 def training_faces(request):
-    return to_pil(unpack_images(request.path.parent / "data" / "training_faces.webp"))
+    return to_pil(unpack_images(request.path.parents[1] / "data" / "training_faces.webp"))
 
 
 def frame_of(image):

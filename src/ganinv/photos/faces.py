@@ -19,9 +19,9 @@ import warnings
 import numpy as np
 from PIL import Image, ImageOps
 
-from ganinv.errors import GanInvError
-from ganinv.face_detector import Face, detect_faces, locate_landmarks
-from ganinv.images import ImageWarning
+from ..errors import GanInvError
+from .detector import Face, detect_faces, locate_landmarks
+from .images import ImageWarning
 
 FRAME_LANDMARKS = np.array([[0.342, 0.468], [0.658, 0.468], [0.5, 0.664], [0.363, 0.835], [0.637, 0.835]])  # eyes, nose, mouth corners
 SEARCH_SIZES = (640, 1600)  # the longer side of the reduced copy; the second, slower one finds small faces in large photos

@@ -9,7 +9,7 @@ import torch
 from PIL import Image, ImageCms
 
 from ganinv.errors import GanInvError
-from ganinv.images import (
+from ganinv.photos import (
     ImageWarning,
     check_images,
     from_pil,
@@ -449,7 +449,7 @@ def test_packing_is_lossless(tmp_path, suffix, shape):
 
 
 def test_faces_pack_well(request, tmp_path):
-    faces = unpack_images(request.path.parent / "data" / "training_faces.webp")
+    faces = unpack_images(request.path.parents[1] / "data" / "training_faces.webp")
     assert faces.shape == (8, 3, 64, 64)
     size = {}
     for suffix in (".webp", ".png"):

@@ -7,28 +7,25 @@ pictures. Everything in between is here.
 from __future__ import annotations
 
 import io
-import math
 import os
 import re
 import warnings
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 import torch
-from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from ganinv.errors import GanInvError
-from ganinv.files import atomic_path
+from ..errors import GanInvError
+from ..files import atomic_path
 
 MAX_PIXELS = 100_000_000  # 300 MB as RGB; larger than any phone's usual photo, smaller than a decompression bomb
 ANIMATED = {"GIF", "PNG", "WEBP", "AVIF", "FLI", "TIFF"}  # elsewhere a second frame is a thumbnail, a depth map or a layer
 VECTOR = {"EPS", "WMF"}  # Pillow hands these to other programs to draw
 GREY = {"1", "L", "LA", "La"}
-ALIGNMENTS = ("face", "center", "none")
 
 
 class ImageWarning(UserWarning):
@@ -48,7 +45,7 @@ def read_image(source: str | os.PathLike[str] | IO[bytes] | Image.Image, *, max_
     :raises GanInvError: for URLs, missing files, folders, non-images, truncated or too large files, and pictures that hold NaN.
     :warns ImageWarning: for an animation (the first frame is used), an unreadable ICC profile or an unknown value range.
     """
-    name = _name(source)
+    name = name_of(source)
     try:
         if isinstance(source, Image.Image):
             _check_size(source, name, max_pixels)
@@ -78,7 +75,7 @@ def read_image(source: str | os.PathLike[str] | IO[bytes] | Image.Image, *, max_
     return image
 
 
-def _name(source: Any) -> str:
+def name_of(source: Any) -> str:
     if isinstance(source, (str, os.PathLike)):
         return str(os.fspath(source))
     return str(getattr(source, "filename", None) or getattr(source, "name", None) or "the image")
@@ -172,66 +169,6 @@ def _convert_profile(image: Image.Image, profile: bytes | None, name: str) -> Im
     return converted
 
 
-# --- what an inversion is given -----------------------------------------------------------------------------------------------------------
-
-
-def load_target(source: str | os.PathLike[str] | IO[bytes] | Image.Image, resolution: int, align: str = "face") -> Tensor:
-    """Read a picture as an inversion target: float [1, 3, resolution, resolution] in [-1, 1].
-
-    :param align: ``"face"`` finds the face and frames it as the training faces are (:func:`ganinv.faces.align_face`); ``"center"`` takes the
-        centre square; ``"none"`` takes the picture as it is, which has to have the right size.
-    :raises GanInvError: as :func:`read_image`; no face; wrong size with ``"none"``; an unknown ``align``.
-    """
-    if align not in ALIGNMENTS:
-        raise GanInvError(f"align={align!r} is unknown; use one of {', '.join(ALIGNMENTS)}")
-    if resolution < 1:
-        raise GanInvError(f"resolution={resolution} is not possible; give the generator's resolution")
-    name, image = _name(source), read_image(source)
-    if align == "face":
-        from ganinv.faces import align_face  # here, because faces needs this module, and the detector's weights only now
-
-        image = align_face(image, resolution, name=name)
-    elif align == "center":
-        if min(image.size) < resolution / 2:
-            warnings.warn(f"{name} is only {image.width} x {image.height} and is enlarged to {resolution}", ImageWarning, stacklevel=2)
-        image = center_square(image, resolution)
-    elif image.size != (resolution, resolution):
-        width, height = image.size
-        raise GanInvError(f'{name} is {width} x {height}, but align="none" needs {resolution} x {resolution}; use align="face" or "center"')
-    return from_pil(image)
-
-
-def center_square(image: Image.Image, resolution: int) -> Image.Image:
-    """The largest square in the middle, scaled to ``resolution`` (LANCZOS)."""
-    side = min(image.size)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    return image.crop((left, top, left + side, top + side)).resize((resolution, resolution), Image.Resampling.LANCZOS)
-
-
-def check_images(images: Tensor, resolution: int) -> Tensor:
-    """Return ``images`` when they are what an inversion can use: float [N, 3, resolution, resolution], N >= 1, finite, in about [-1, 1].
-
-    :raises GanInvError: saying what is wrong and how to put it right.
-    """
-    if not isinstance(images, Tensor):
-        raise GanInvError(f"images have to be a tensor, not {type(images).__name__}; read files with load_target")
-    if images.ndim != 4 or images.shape[1] != 3 or images.shape[0] < 1:
-        raise GanInvError(f"images have to be [N, 3, {resolution}, {resolution}], not {list(images.shape)}; load_target makes them so")
-    if tuple(images.shape[2:]) != (resolution, resolution):
-        raise GanInvError(
-            f"images are {images.shape[3]} x {images.shape[2]}, but the generator makes {resolution} x {resolution}; "
-            f"read them with load_target(path, {resolution})"
-        )
-    if not images.is_floating_point():
-        raise GanInvError(f"images have to be float in [-1, 1], not {str(images.dtype).removeprefix('torch.')}; use from_uint8 for bytes")
-    if not torch.isfinite(images).all():
-        raise GanInvError("images hold NaN or infinite values; read them again with load_target")
-    low, high = images.min().item(), images.max().item()
-    if low < -1.5 or high > 1.5:
-        raise GanInvError(f"image values run from {low:.3g} to {high:.3g}, but [-1, 1] is expected; bytes become that by from_uint8")
-    return images
-
-
 # --- tensors, arrays and files --------------------------------------------------------------------------------------------------------------
 
 
@@ -278,62 +215,3 @@ def save_png(path: str | os.PathLike[str], image: Image.Image | Tensor) -> None:
             image.save(temporary, format="PNG", optimize=True)
     except OSError as error:
         raise GanInvError(f"{path} cannot be written ({error.strerror or error}); choose another folder") from error
-
-
-def magnify(image: Image.Image, factor: int) -> Image.Image:
-    """Enlarge by a whole factor with every pixel kept as a square: small pictures are to be seen as they are, not smoothed."""
-    return image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
-
-
-def tile(images: Tensor | Sequence[Image.Image], columns: int | None = None) -> Image.Image:
-    """Lay N pictures of one size out in rows of ``columns`` (about a square by default), black where none is left."""
-    pictures = to_pil(images) if isinstance(images, Tensor) else list(images)
-    if not pictures:
-        raise GanInvError("there are no pictures to lay out; give at least one")
-    width, height = pictures[0].size
-    columns = columns or math.ceil(math.sqrt(len(pictures)))
-    sheet = Image.new("RGB", (columns * width, math.ceil(len(pictures) / columns) * height))
-    for i, picture in enumerate(pictures):
-        sheet.paste(picture, (i % columns * width, i // columns * height))
-    return sheet
-
-
-# --- many small pictures in one file --------------------------------------------------------------------------------------------------------
-
-
-def pack_images(images: Tensor, path: str | os.PathLike[str]) -> None:
-    """Store uint8 [N, 3, H, W] without loss as one sheet that any viewer opens; the suffix, ``.webp`` or ``.png``, chooses the format.
-
-    Bytes a 64 x 64 picture, on 256 training faces of ``faces64``: raw 12,288, PNG 6,992, JPEG 2000 5,945, WebP 5,979.
-    """
-    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3 or images.numel() == 0:
-        raise GanInvError(f"only uint8 [N, 3, H, W] can be packed, not {images.dtype} {list(images.shape)}; use to_uint8 first")
-    options: dict[str, Any] = {
-        ".webp": {"format": "WEBP", "lossless": True, "quality": 90, "method": 6},
-        ".png": {"format": "PNG", "optimize": True},
-    }.get(Path(path).suffix.lower(), {})
-    if not options:
-        raise GanInvError(f"{path} has to end in .webp or .png, the two formats that pictures are packed in")
-    sheet = tile(images)
-    if options["format"] == "WEBP" and max(sheet.size) > 16383:
-        raise GanInvError(f"{path} would be {sheet.width} x {sheet.height} pixels, more than WebP holds; pack it as .png or in parts")
-    exif = Image.Exif()
-    exif[ExifTags.Base.ImageDescription] = " ".join(map(str, (len(images), *images.shape[2:])))
-    with atomic_path(path) as temporary:
-        sheet.save(temporary, exif=exif, **options)
-
-
-def unpack_images(path: str | os.PathLike[str]) -> Tensor:
-    """Read a file of :func:`pack_images`: uint8 [N, 3, H, W].
-
-    :raises GanInvError: for a file that is missing, damaged or no such sheet.
-    """
-    sheet = read_image(path)
-    with Image.open(path) as file:
-        description = str(file.getexif().get(ExifTags.Base.ImageDescription, ""))
-    numbers = [int(word) for word in description.split()] if re.fullmatch(r"\d{1,6} \d{1,5} \d{1,5}", description) else [0, 0, 0]
-    count, height, width = numbers
-    if 0 in numbers or sheet.width % width or sheet.height % height or (sheet.width // width) * (sheet.height // height) < count:
-        raise GanInvError(f"{path} is a picture but no sheet of packed images; write it with pack_images")
-    pixels = torch.from_numpy(np.array(sheet)).reshape(sheet.height // height, height, sheet.width // width, width, 3)
-    return pixels.permute(0, 2, 4, 1, 3).reshape(-1, 3, height, width)[:count].contiguous()
