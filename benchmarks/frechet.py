@@ -19,8 +19,8 @@ import numpy as np
 import torch
 
 import ganinv
-from ganinv.features import FEATURE_SIZE, EfficientNetLite0, efficientnet_lite0, feature_extractor, imagenet_normalise, resize
-from ganinv.metrics import BATCH, FrechetStatistics, _batches, frechet_distance, generator_statistics, sample_images
+from ganinv.perception.features import FEATURE_SIZE, EfficientNetLite0, efficientnet_lite0, feature_extractor, imagenet_normalise, resize
+from ganinv.perception.frechet import BATCH, FrechetStatistics, _batches, frechet_distance, generator_statistics, sample_images
 
 
 def timed(name: str, n: int, work: Callable[[], Any]) -> Any:

@@ -25,7 +25,7 @@ import ganinv
 from ganinv.files import atomic_path
 from ganinv.inversion import WEIGHTS_ONLY, Inversion, NearPerfect, near_perfect
 from ganinv.inversion.initial import estimate
-from ganinv.metrics import frechet_distance, generator_statistics
+from ganinv.perception.frechet import frechet_distance, generator_statistics
 from ganinv.photos import from_uint8, load_target
 from ganinv.zoo import Bundle
 

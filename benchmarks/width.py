@@ -23,7 +23,7 @@ import torch.nn.functional as F
 import ganinv
 from ganinv.inversion import WEIGHTS_ONLY, NearPerfect, near_perfect, projection
 from ganinv.inversion.near_perfect import INITIAL
-from ganinv.metrics import feature_statistics, frechet_distance, generator_statistics
+from ganinv.perception.frechet import feature_statistics, frechet_distance, generator_statistics
 from ganinv.photos import from_uint8, load_target
 from ganinv.zoo import Bundle
 

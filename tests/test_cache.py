@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from ganinv import cache, metrics
+from ganinv import cache
 from ganinv.cache import cache_folder, fingerprint, software
-from ganinv.metrics import generator_statistics
+from ganinv.perception import frechet
+from ganinv.perception.frechet import generator_statistics
 from ganinv.report import ManifoldCheck
 
 
@@ -19,13 +20,13 @@ def empty_cache(monkeypatch, tmp_path):
 def drawn(monkeypatch):
     """The numbers of images that were drawn, call by call."""
     calls = []
-    draw = metrics.sample_images
+    draw = frechet.sample_images
 
     def counting(G, n, *arguments):
         calls.append(n)
         return draw(G, n, *arguments)
 
-    monkeypatch.setattr(metrics, "sample_images", counting)
+    monkeypatch.setattr(frechet, "sample_images", counting)
     return calls
 
 

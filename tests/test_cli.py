@@ -16,7 +16,8 @@ from typer.testing import CliRunner
 import ganinv
 from ganinv import cli
 from ganinv.checkpoints import inspect, load, save_native
-from ganinv.metrics import feature_statistics, frechet_distance, generator_statistics, scores
+from ganinv.perception.frechet import feature_statistics, frechet_distance, generator_statistics
+from ganinv.perception.scores import scores
 from ganinv.photos import load_target, pack_images, read_image, save_png, to_uint8
 from ganinv.training.dcgan import DCGAN
 from ganinv.training.gan import GanConfig

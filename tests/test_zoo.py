@@ -8,7 +8,7 @@ from safetensors import safe_open
 
 import ganinv
 from ganinv import GanInvError, checkpoints, zoo
-from ganinv.features import EFFICIENTNET
+from ganinv.perception.features import EFFICIENTNET
 from ganinv.photos import from_uint8, load_target, unpack_images
 
 # -- files of every format --------------------------------------------------------------------------------------------------

@@ -25,8 +25,8 @@ from PIL import Image
 from torch import Tensor
 
 from .files import atomic_path
+from .perception.spectra import radial_spectrum
 from .photos import to_pil
-from .spectra import radial_spectrum
 
 BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"
 PALETTE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK)  # Okabe-Ito: told apart by colour-blind readers too
@@ -422,7 +422,8 @@ def spectra(
     """Power over spatial frequency, both logarithmic, one line a name; dotted where the octaves meet, about where pyramid bands do.
 
     Args:
-        images: name -> ``[N, C, H, W]`` images, errors or gradients, whose mean spectrum is drawn (:func:`ganinv.spectra.radial_spectrum`).
+        images: name -> ``[N, C, H, W]`` images, errors or gradients, whose mean spectrum is drawn
+            (:func:`ganinv.perception.spectra.radial_spectrum`).
         window: fade out the borders; leave it off for gradients and white errors.
         relative_to: divide all by the spectrum of this one, which becomes a grey line at 1.
         floor: what lies further below the largest power is cut off.

@@ -19,7 +19,7 @@ import torch
 from . import __version__
 from .errors import GanInvError
 from .inversion import Inversion
-from .metrics import FrechetStatistics, feature_statistics, frechet_distance, generator_statistics
+from .perception.frechet import FrechetStatistics, feature_statistics, frechet_distance, generator_statistics
 from .stylegan2 import Generator
 from .zoo import Bundle
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from . import checkpoints
 from .errors import GanInvError
-from .metrics import FrechetStatistics
+from .perception.frechet import FrechetStatistics
 from .photos import unpack_images
 from .stylegan2 import Discriminator, Generator
 

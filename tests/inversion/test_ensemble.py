@@ -9,7 +9,7 @@ from ganinv.errors import GanInvError
 from ganinv.inversion.bdinvert import BaseCodeEncoder
 from ganinv.inversion.ensemble import Ensemble, MaskedEncoder, Objective, _descend, ensemble
 from ganinv.inversion.weights import save_encoder
-from ganinv.losses.perceptual import perceptual
+from ganinv.perception.perceptual import perceptual
 from ganinv.run import Resume
 
 CONFIG = Ensemble(steps=6, perceptual_weight=0.0)

@@ -9,8 +9,8 @@ import torch
 
 import ganinv
 from ganinv import GanInvError, Inversion
-from ganinv.features import EFFICIENTNET
 from ganinv.inversion import METHODS, Resume
+from ganinv.perception.features import EFFICIENTNET
 
 every_method = pytest.mark.parametrize("method", METHODS)
 

@@ -12,7 +12,7 @@ from ganinv.inversion.result import apply_clone, make_deltas
 from ganinv.inversion.tuning import trainable_copy
 from ganinv.losses.adversarial import discriminator_loss, generator_loss, r1_from_logits
 from ganinv.losses.global_cohesion import RealImages
-from ganinv.metrics import sample_images
+from ganinv.perception.frechet import sample_images
 from ganinv.run.schedule import cosine
 from ganinv.stylegan2 import Discriminator
 

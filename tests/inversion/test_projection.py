@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from ganinv import GanInvError
-from ganinv.features import EFFICIENTNET
 from ganinv.inversion import Projection, projection
 from ganinv.inversion.projection import IMAGE2STYLEGAN, Distance, _starting_points, learning_rate, w_statistics
-from ganinv.losses.perceptual import perceptual
+from ganinv.perception.features import EFFICIENTNET
+from ganinv.perception.perceptual import perceptual
 
 FAST = dict(perceptual_weight=0.0, w_avg_samples=100)
 

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 import ganinv
-from ganinv.features import EFFICIENTNET
 from ganinv.inversion import PTI, Projection, projection, pti
-from ganinv.losses.perceptual import perceptual
+from ganinv.perception.features import EFFICIENTNET
+from ganinv.perception.perceptual import perceptual
 
 PIVOT = Projection(space="w", steps=10, perceptual_weight=0.0, w_avg_samples=100)
 

@@ -7,7 +7,7 @@ import torch
 
 from ganinv import GanInvError
 from ganinv.inversion import NearPerfect, Projection, near_perfect, projection
-from ganinv.metrics import feature_statistics, frechet_distance, generator_statistics
+from ganinv.perception.frechet import feature_statistics, frechet_distance, generator_statistics
 from ganinv.run.monitor import frechet, gradient_norms
 
 FAST = Projection(space="w_plus", steps=5, perceptual_weight=0.0, w_avg_samples=100, optimise_noise=False)

@@ -8,7 +8,7 @@ import pytest
 from ganinv import GanInvError
 from ganinv.inversion import METHODS, THREE_LOSSES, near_perfect
 from ganinv.inversion.near_perfect import INITIAL
-from ganinv.metrics import mse
+from ganinv.perception.scores import mse
 from ganinv.study import Row, ablate
 from ganinv.study.ablation import CLAIMS, FULL, NO_ADV, NO_GLOBAL, NO_RECON, ROWS, Ablation, find_orderings
 

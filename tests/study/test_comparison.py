@@ -15,7 +15,8 @@ from PIL import Image
 
 from ganinv import GanInvError
 from ganinv.inversion import METHODS, PTI, Projection
-from ganinv.metrics import feature_statistics, frechet_distance, generator_statistics, scores
+from ganinv.perception.frechet import feature_statistics, frechet_distance, generator_statistics
+from ganinv.perception.scores import scores
 from ganinv.photos import from_uint8, to_uint8
 from ganinv.settings import seeded, shortened
 from ganinv.study import Study, Variant, compare

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 
 from ganinv import load
-from ganinv.features import feature_extractor
-from ganinv.metrics import feature_statistics
+from ganinv.perception.features import feature_extractor
+from ganinv.perception.frechet import feature_statistics
 from ganinv.photos import from_uint8
 from ganinv.study.domains import domain_distance, domains, drawing, stone
 

@@ -10,7 +10,7 @@ from safetensors import safe_open
 
 import ganinv
 from ganinv import GanInvError, zoo
-from ganinv.metrics import generator_statistics
+from ganinv.perception.frechet import generator_statistics
 from ganinv.photos import unpack_images
 from ganinv.training import release as release_module
 from ganinv.training.gan import GanConfig, Stage, train
@@ -84,7 +84,7 @@ def test_the_card_gains_what_was_measured(released, bundle):
     assert (measured["features"], measured["n"]) == ("efficientnet-lite0", 12)
     again = ganinv.zoo.FrechetStatistics.load(bundle.folder / "frechet.npz")
     assert again.n == 12
-    from ganinv.metrics import frechet_distance
+    from ganinv.perception.frechet import frechet_distance
 
     assert frechet_distance(generator_statistics(bundle.G, 12, seed=1), bundle.statistics) == pytest.approx(measured["generator"], abs=0.01)
     assert measured["generator"] > measured["training_halves"] > 0

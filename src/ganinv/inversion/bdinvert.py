@@ -31,7 +31,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..features import EFFICIENTNET
+from ..perception.features import EFFICIENTNET
 from ..photos import check_images
 from ..run import Callback, Loop, Resume
 from .result import Inversion, config_dict
@@ -153,7 +153,7 @@ def bdinvert(
     Raises:
         GanInvError: the photos are not finite, or not of the generator's resolution, or the bundle has no such encoder.
     """
-    from ..losses.perceptual import load_perceptual  # lpips and torchvision take a second or two to import
+    from ..perception.perceptual import load_perceptual  # lpips and torchvision take a second or two to import
 
     config = config or BDInvert()
     check_images(target, gan.G.img_resolution)

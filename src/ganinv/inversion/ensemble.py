@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from ..cache import fingerprint
 from ..errors import GanInvError
-from ..features import EFFICIENTNET
+from ..perception.features import EFFICIENTNET
 from ..photos import check_images
 from ..run import Callback, Loop, Resume
 from .backbone import INPUT_SIZE, WIDTHS, Trunk
@@ -149,7 +149,7 @@ class Objective:
     """
 
     def __init__(self, gan: Bundle, x: Tensor, mask: Tensor, encoder: MaskedEncoder, config: Ensemble):
-        from ..losses.perceptual import load_perceptual  # lpips and torchvision take a second or two to import
+        from ..perception.perceptual import load_perceptual  # lpips and torchvision take a second or two to import
 
         self.G, self.x, self.mask, self.encoder, self.config = gan.G, x * mask, mask, encoder, config
         self.part = mask.mean()

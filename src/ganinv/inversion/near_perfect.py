@@ -33,11 +33,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import GanInvError
-from ..features import EFFICIENTNET
 from ..losses.adversarial import r1_from_logits
 from ..losses.global_cohesion import GeneratorReals, RealImages, Reals
 from ..losses.laplacian_pyramid import laplacian_pyramid_loss
 from ..losses.noise_regularisation import noise_regularisation
+from ..perception.features import EFFICIENTNET
 from ..photos import check_images
 from ..run import Callback, DivergenceWarning, Loop, Resume, Watch
 from ..run.monitor import due, frechet, gradient_norms, training_statistics
@@ -273,7 +273,7 @@ def _tune(
         reals = GeneratorReals(gan.G, config.seed) if reference is None else RealImages(reference, config.seed)
         state |= {"D": D, "adam_D": adam_D, "reals": reals}
     if config.lambda_perceptual or (config.lambda_locality and config.locality_perceptual):
-        from ..losses.perceptual import load_perceptual  # lpips and torchvision take a second or two to import
+        from ..perception.perceptual import load_perceptual  # lpips and torchvision take a second or two to import
 
         perceptual = load_perceptual(config.trunk)
         with torch.no_grad():

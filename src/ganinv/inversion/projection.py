@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ..features import EFFICIENTNET
 from ..losses.noise_regularisation import noise_regularisation, normalise_noise_
+from ..perception.features import EFFICIENTNET
 from ..photos import check_images
 from ..run import Callback, Loop, Resume
 from .result import Inversion, config_dict
@@ -111,7 +111,7 @@ class Distance:
     """``d(x, .)`` for fixed targets: ``perceptual_weight`` times the trunk's distance plus ``mse_weight`` times the MSE, ``[N]``."""
 
     def __init__(self, target: Tensor, config: Projection):
-        from ..losses.perceptual import load_perceptual  # lpips and torchvision take a second or two to import
+        from ..perception.perceptual import load_perceptual  # lpips and torchvision take a second or two to import
 
         self.target, self.config = target, config
         self.perceptual = load_perceptual(config.trunk) if config.perceptual_weight else None

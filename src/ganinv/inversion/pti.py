@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ..features import EFFICIENTNET
+from ..perception.features import EFFICIENTNET
 from ..photos import check_images
 from ..run import Callback, DivergenceWarning, Loop, Resume, Watch
 from .initial import estimate
@@ -114,7 +114,7 @@ def pti(
 def _tune(
     gan: Bundle, x: Tensor, pivot: Tensor, config: PTI, callback: Callback | None, resume: Resume | None, photo: int
 ) -> tuple[Deltas, list[dict[str, float]], str]:
-    from ..losses.perceptual import load_perceptual  # lpips and torchvision take a second or two to import
+    from ..perception.perceptual import load_perceptual  # lpips and torchvision take a second or two to import
 
     G, weights = trainable_copy(gan.G)
     perceptual = load_perceptual(config.trunk)

@@ -135,7 +135,7 @@ class Inversion:
     @cached_property
     def scores_each(self) -> list[dict[str, Any]]:
         """The scores of each photo."""
-        from ..metrics import batch_scores
+        from ..perception.scores import batch_scores
 
         return batch_scores(self.image, self.target)
 

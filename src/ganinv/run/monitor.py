@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..errors import GanInvError
-from ..metrics import FrechetStatistics, frechet_distance, generator_statistics
+from ..perception.frechet import FrechetStatistics, frechet_distance, generator_statistics
 from ..stylegan2 import Generator
 
 if TYPE_CHECKING:

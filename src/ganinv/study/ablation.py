@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from ..errors import GanInvError
-from ..features import EFFICIENTNET
 from ..inversion import METHODS, THREE_LOSSES, NearPerfect
+from ..perception.features import EFFICIENTNET
 from ..zoo import Bundle
 from .backends import LOCAL
 from .photos import Photos

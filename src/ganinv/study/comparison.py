@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import GanInvError
-from ..features import EFFICIENTNET
 from ..inversion import METHODS
+from ..perception.features import EFFICIENTNET
 from ..zoo import Bundle
 from .backends import LOCAL
 from .photos import Photos

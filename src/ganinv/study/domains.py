@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from ..features import feature_extractor, resize
+from ..perception.features import feature_extractor, resize
 from ..photos import ImageWarning, from_uint8, load_target, to_uint8
 from ..report import ManifoldCheck
 from ..zoo import Bundle

@@ -19,10 +19,10 @@ from torch import Tensor
 
 from ..cache import cache_folder, fingerprint, software
 from ..errors import GanInvError
-from ..features import EFFICIENTNET
 from ..files import atomic_path
 from ..inversion import METHODS
-from ..metrics import batch_scores
+from ..perception.features import EFFICIENTNET
+from ..perception.scores import batch_scores
 from ..photos import to_uint8
 from ..report import SEED, ManifoldCheck
 from ..run import DivergenceWarning
@@ -45,7 +45,7 @@ class Outcome:
 
     Attributes:
         image: the reconstruction, uint8 ``[1, 3, R, R]``.
-        scores: of the reconstruction before it was rounded, as :func:`ganinv.metrics.scores` gives them.
+        scores: of the reconstruction before it was rounded, as :func:`ganinv.perception.scores.scores` gives them.
         seconds: wall time of the method, on ``threads`` threads.
         frechet_after: Fréchet distance of the tuned generator; ``None`` if the generator was left as it is, or nothing was to be measured.
         warnings: what went wrong on the way, in sentences (see :class:`ganinv.inversion.Inversion`).
@@ -100,7 +100,7 @@ def run_tasks(
     Raises:
         GanInvError: the trunk or an encoder cannot be had, the cache cannot be written, or the backend fails.
     """
-    from ..losses.perceptual import load_perceptual  # lpips and torchvision take a second or two to import
+    from ..perception.perceptual import load_perceptual  # lpips and torchvision take a second or two to import
 
     folder = Path(cache or cache_folder()) / "studies"
     base = _setting(gan, measurement)

@@ -18,7 +18,7 @@ from ..errors import GanInvError
 from ..files import atomic_path
 from ..inversion.projection import w_statistics
 from ..inversion.weights import save_encoder
-from ..losses.similarity import look, perceptual_distance, similarity_loss
+from ..perception.similarity import look, perceptual_distance, similarity_loss
 from ..photos import from_uint8
 from ..run.schedule import cosine
 from ..zoo import Bundle

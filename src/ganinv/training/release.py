@@ -14,7 +14,7 @@ from torch import Tensor
 from .. import checkpoints
 from ..errors import GanInvError
 from ..files import atomic_path
-from ..metrics import feature_statistics, frechet_distance, generator_statistics
+from ..perception.frechet import feature_statistics, frechet_distance, generator_statistics
 from ..photos import pack_images
 from ..stylegan2 import Generator
 from .data import open_images

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from ganinv.spectra import octave_shares, power_spectrum, radial_spectrum
+from ganinv.perception.spectra import octave_shares, power_spectrum, radial_spectrum
 
 
 def wave(cycles_across, cycles_down=0, size=64):

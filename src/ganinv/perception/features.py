@@ -1,7 +1,7 @@
 """Networks that describe images: EfficientNet-Lite0, which ships with a dependency, and optionally Inception.
 
-The perceptual loss compares EfficientNet's feature maps (:mod:`ganinv.losses.perceptual`), the Fréchet distance the statistics of its
-last block (:mod:`ganinv.metrics`).
+The perceptual loss compares EfficientNet's feature maps (:mod:`ganinv.perception.perceptual`), the Fréchet distance the statistics of its
+last block (:mod:`ganinv.perception.frechet`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from .errors import GanInvError
+from ..errors import GanInvError
 
 EFFICIENTNET, INCEPTION = "efficientnet-lite0", "inception"
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of RGB in [0, 1]

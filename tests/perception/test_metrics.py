@@ -7,22 +7,12 @@ import pytest
 import scipy.linalg
 import torch
 
-from ganinv import metrics
 from ganinv.errors import GanInvError
-from ganinv.features import feature_extractor
-from ganinv.losses.perceptual import perceptual
-from ganinv.metrics import (
-    FrechetStatistics,
-    batch_scores,
-    feature_statistics,
-    frechet_distance,
-    generator_statistics,
-    mse,
-    psnr,
-    sample_images,
-    scores,
-    ssim,
-)
+from ganinv.perception import frechet
+from ganinv.perception.features import feature_extractor
+from ganinv.perception.frechet import FrechetStatistics, feature_statistics, frechet_distance, generator_statistics, sample_images
+from ganinv.perception.perceptual import perceptual
+from ganinv.perception.scores import batch_scores, mse, psnr, scores, ssim
 from ganinv.stylegan2 import Generator
 
 
@@ -233,12 +223,12 @@ def test_generator_statistics_are_reproducible(G):
 
 def test_images_are_rounded_to_8_bits():
     levels = torch.arange(256.0).reshape(1, 1, 16, 16).expand(1, 3, -1, -1)
-    (rounded,) = metrics._batches([(levels + 0.4) / 127.5 - 1])
+    (rounded,) = frechet._batches([(levels + 0.4) / 127.5 - 1])
     torch.testing.assert_close(rounded, levels / 127.5 - 1, atol=1e-6, rtol=0)
-    (clamped,) = metrics._batches([torch.tensor([-5.0, 5.0]).reshape(1, 1, 1, 2)])
+    (clamped,) = frechet._batches([torch.tensor([-5.0, 5.0]).reshape(1, 1, 1, 2)])
     assert clamped.flatten().tolist() == [-1, 1]
 
 
 def test_batches_of_any_size(G):
     assert [len(b) for b in sample_images(G, 20, batch=16)] == [16, 4]
-    assert sum(len(b) for b in metrics._batches([torch.zeros(20, 3, 4, 4), torch.zeros(3, 3, 4, 4, dtype=torch.uint8)])) == 23
+    assert sum(len(b) for b in frechet._batches([torch.zeros(20, 3, 4, 4), torch.zeros(3, 3, 4, 4, dtype=torch.uint8)])) == 23

@@ -10,8 +10,8 @@ import torchvision
 from efficientnet_lite_pytorch import EfficientNet
 
 from ganinv.errors import GanInvError
-from ganinv.features import _read_weights
-from ganinv.losses.perceptual import TRUNKS, Perceptual, load_perceptual, perceptual
+from ganinv.perception.features import _read_weights
+from ganinv.perception.perceptual import TRUNKS, Perceptual, load_perceptual, perceptual
 
 
 @pytest.fixture

@@ -37,5 +37,5 @@ def similarity_loss(x: Seen, y: Seen) -> Tensor:
 
 
 def perceptual_distance(x: Seen, y: Seen) -> Tensor:
-    """The perceptual distance ``[N]`` by EfficientNet-Lite0, as :func:`ganinv.losses.perceptual.perceptual` gives it."""
+    """The perceptual distance ``[N]`` by EfficientNet-Lite0, as :func:`ganinv.perception.perceptual.perceptual` gives it."""
     return load_perceptual()(x.features, y.features)

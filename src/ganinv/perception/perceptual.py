@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import GanInvError
-from ..features import EFFICIENTNET, FEATURE_SIZE, EfficientNetLite0
+from .features import EFFICIENTNET, FEATURE_SIZE, EfficientNetLite0
 
 LIBRARY_TRUNKS = ("alex", "vgg", "squeeze")
 TRUNKS = (EFFICIENTNET, *LIBRARY_TRUNKS)

@@ -11,9 +11,9 @@ import torch
 from efficientnet_lite_pytorch import EfficientNet
 from PIL import Image
 
-from ganinv import features
 from ganinv.errors import GanInvError
-from ganinv.features import EfficientNetLite0, efficientnet_lite0, feature_extractor, imagenet_normalise, resize
+from ganinv.perception import features
+from ganinv.perception.features import EfficientNetLite0, efficientnet_lite0, feature_extractor, imagenet_normalise, resize
 
 
 @pytest.fixture(scope="module")
