@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 import ganinv
 from ganinv import cli
 from ganinv.checkpoints import save_native
-from ganinv.inversion.weights import load_encoder
+from ganinv.encoders.weights import load_encoder
 from ganinv.photos import save_png
 from ganinv.training.recipes import RECIPES
 

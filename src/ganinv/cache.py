@@ -11,7 +11,7 @@ import torch
 from platformdirs import user_cache_path
 from torch import Tensor, nn
 
-_NUMERICAL = ("stylegan2", "losses", "perception", "photos", "run", "inversion")  # the sources that results depend on
+_NUMERICAL = ("stylegan2", "losses", "encoders", "perception", "photos", "run", "inversion")  # the sources that results depend on
 
 
 def cache_folder() -> Path:

@@ -680,8 +680,8 @@ def encoder(
     The same command goes on where an earlier run stopped. Use the result with `ganinv invert --set encoder=DIR/METHOD.safetensors`.
     """
     from .cache import fingerprint
-    from .inversion.backbone import StyleEncoder
-    from .inversion.weights import encoder_for
+    from .encoders.style import StyleEncoder
+    from .encoders.weights import encoder_for
     from .run import Progress, Resume
     from .training.recipes import RECIPES
     from .zoo import load

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from . import checkpoints
+from .encoders.weights import load_encoder
 from .errors import GanInvError
 from .perception.frechet import FrechetStatistics
 from .photos import unpack_images
@@ -86,8 +87,6 @@ class Bundle:
             GanInvError: there is none, or it was trained for another generator.
         """
         if name not in self._encoders:
-            from .inversion.weights import load_encoder
-
             if name not in self.encoders and Path(name).suffix != ".safetensors":
                 raise GanInvError(f"{self.name} comes without the encoder {name!r}: train it with `ganinv train encoder {name}`, and give its file.")
             self._encoders[name] = load_encoder(self.encoders.get(name, Path(name)), self.sha256)

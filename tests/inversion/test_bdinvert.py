@@ -5,10 +5,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from ganinv.encoders.base_code import BaseCodeEncoder, base_size
+from ganinv.encoders.masked import MaskedEncoder
+from ganinv.encoders.weights import save_encoder
 from ganinv.errors import GanInvError
-from ganinv.inversion.bdinvert import BaseCodeEncoder, BDInvert, PNormSpace, base_size, bdinvert, to_p
-from ganinv.inversion.ensemble import MaskedEncoder
-from ganinv.inversion.weights import save_encoder
+from ganinv.inversion.bdinvert import BDInvert, PNormSpace, bdinvert, to_p
 from ganinv.run import Resume
 
 CONFIG = BDInvert(steps=6, samples=2000, perceptual_weight=0.0)

@@ -9,9 +9,9 @@ from safetensors.torch import save_file
 
 import ganinv
 from ganinv import GanInvError
+from ganinv.encoders.style import Map2Style, PReLU, StyleEncoder, Trunk
+from ganinv.encoders.weights import load_encoder, save_encoder
 from ganinv.inversion import HFGI, Encode, ReStyle, psp, restyle
-from ganinv.inversion.backbone import Map2Style, PReLU, StyleEncoder, Trunk
-from ganinv.inversion.weights import load_encoder, save_encoder
 
 
 @pytest.fixture

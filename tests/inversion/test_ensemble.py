@@ -5,10 +5,11 @@ import signal
 import pytest
 import torch
 
+from ganinv.encoders.base_code import BaseCodeEncoder
+from ganinv.encoders.masked import MaskedEncoder
+from ganinv.encoders.weights import save_encoder
 from ganinv.errors import GanInvError
-from ganinv.inversion.bdinvert import BaseCodeEncoder
-from ganinv.inversion.ensemble import Ensemble, MaskedEncoder, Objective, _descend, ensemble
-from ganinv.inversion.weights import save_encoder
+from ganinv.inversion.ensemble import Ensemble, Objective, _descend, ensemble
 from ganinv.perception.perceptual import perceptual
 from ganinv.run import Resume
 

@@ -7,10 +7,11 @@ import torch
 import torch.nn.functional as F
 
 from ganinv import GanInvError, Inversion
-from ganinv.inversion.backbone import StyleEncoder
-from ganinv.inversion.hfgi import ADA, HFGI, Consultation, edit, hfgi, low_fidelity
+from ganinv.encoders.consultation import ADA, Consultation
+from ganinv.encoders.style import StyleEncoder
+from ganinv.encoders.weights import load_encoder, save_encoder
+from ganinv.inversion.hfgi import HFGI, edit, hfgi, low_fidelity
 from ganinv.inversion.psp import Encode, encode
-from ganinv.inversion.weights import load_encoder, save_encoder
 
 LAYER = "b8.conv0"  # a quarter of 32 px
 

@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from ganinv import GanInvError
+from ganinv.encoders.style import StyleEncoder
+from ganinv.encoders.weights import save_encoder
 from ganinv.inversion import METHODS, PTI, Method, NearPerfect
-from ganinv.inversion.backbone import StyleEncoder
 from ganinv.inversion.near_perfect import INITIAL
 from ganinv.inversion.psp import Encode, psp
 from ganinv.inversion.pti import PIVOT
 from ganinv.inversion.restyle import ReStyle
-from ganinv.inversion.weights import save_encoder
 from ganinv.settings import encoder_names
 from ganinv.study import compare
 from ganinv.study.profiles import default_config, missing_encoders, suited

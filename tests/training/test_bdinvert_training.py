@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ganinv.cache import fingerprint
-from ganinv.inversion.weights import load_encoder
+from ganinv.encoders.weights import load_encoder
 from ganinv.run import Resume
 from ganinv.training.bdinvert import BDInvertConfig, train_bdinvert
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from ganinv.cache import fingerprint
+from ganinv.encoders.style import StyleEncoder
+from ganinv.encoders.weights import load_encoder
 from ganinv.inversion import Encode, Resume, psp
-from ganinv.inversion.backbone import StyleEncoder
-from ganinv.inversion.weights import load_encoder
 from ganinv.photos import from_uint8
 from ganinv.training.e4e import CodePool, Critic, E4EConfig, offsets_length, train_e4e, unlocked
 from ganinv.training.encoders import Batches, EncoderConfig, Losses, learning_rate, warm_start

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from ganinv.cache import fingerprint
-from ganinv.inversion.backbone import StyleEncoder
-from ganinv.inversion.weights import load_encoder
+from ganinv.encoders.style import StyleEncoder
+from ganinv.encoders.weights import load_encoder
 from ganinv.run import Resume
 from ganinv.training.ensemble import EnsembleConfig, random_masks, train_ensemble
 

@@ -5,9 +5,9 @@ import pytest
 import torch
 from torchvision.transforms.v2 import RandomPerspective
 
-from ganinv.inversion.backbone import StyleEncoder
+from ganinv.encoders.style import StyleEncoder
+from ganinv.encoders.weights import save_encoder
 from ganinv.inversion.hfgi import HFGI, hfgi
-from ganinv.inversion.weights import save_encoder
 from ganinv.photos import from_uint8
 from ganinv.run import Resume
 from ganinv.training.hfgi import HFGIConfig, misalign, train_hfgi

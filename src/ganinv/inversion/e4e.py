@@ -4,7 +4,7 @@ r"""e4e: an encoder that stays near W, so that its codes can be edited (Tov et a
 
     w^+_0 = \bar w + E_0(x), \qquad w^+_i = w^+_0 + \Delta_i(x)
 
-One vector for all layers and an offset for each: :class:`ganinv.inversion.backbone.StyleEncoder` with ``progressive``. Training
+One vector for all layers and an offset for each: :class:`ganinv.encoders.style.StyleEncoder` with ``progressive``. Training
 (:mod:`ganinv.training.e4e`) unlocks the offsets one after the other, keeps them small, and has a critic that tells the codes from those of the
 mapping network: :class:`LatentCritic`. At inversion it is one pass, like pSp's.
 """

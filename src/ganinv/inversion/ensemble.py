@@ -20,50 +20,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..cache import fingerprint
+from ..encoders.masked import MaskedEncoder
+from ..encoders.weights import encoder_for
 from ..errors import GanInvError
 from ..perception.features import EFFICIENTNET
 from ..photos import check_images
 from ..run import Callback, Loop, Resume
-from .backbone import INPUT_SIZE, WIDTHS, Trunk
 from .result import Inversion, config_dict
-from .weights import encoder_for
 
 if TYPE_CHECKING:
     from ..zoo import Bundle
 
 
 LINE_SEARCH = 10  # evaluations at most (older versions of PyTorch know no limit but 25)
-
-
-class MaskedEncoder(nn.Module):
-    """Images and their masks to one vector a layer, what is added to ``w_avg``: ``[N, num_ws, w_dim]``.
-
-    The paper's is a ResNet-34 of four input channels, at 256 px; here it is the residual trunk that pSp has, too, at the generator's resolution.
-    Kept: a 1x1 convolution to all the vectors' entries, and their means over the image. That the result is an offset from ``w_avg`` is ours.
-    """
-
-    def __init__(self, resolution: int, num_ws: int, w_dim: int):
-        super().__init__()
-        self.config: dict[str, Any] = dict(resolution=resolution, num_ws=num_ws, w_dim=w_dim)
-        self.num_ws, self.w_dim = num_ws, w_dim
-        self.input_size = min(resolution, INPUT_SIZE)
-        self.trunk = Trunk(in_channels=4)
-        self.head = nn.Conv2d(WIDTHS[-1], num_ws * w_dim, 1)
-        for parameter in self.head.parameters():
-            parameter.data.mul_(0.1)  # begin near w_avg
-        self.to(memory_format=torch.channels_last)
-
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """Offsets from images ``[N, 3, R, R]`` in [-1, 1] and masks ``[N, 1, R, R]``, 1 where a pixel is known."""
-        x = torch.cat([x * mask, mask], dim=1)
-        if x.shape[-1] > self.input_size:
-            x = F.interpolate(x, size=(self.input_size, self.input_size), mode="area")
-        features = self.trunk(x.contiguous(memory_format=torch.channels_last))[-1]
-        return self.head(features).mean(dim=(2, 3)).unflatten(1, (self.num_ws, self.w_dim))
 
 
 @dataclass(frozen=True)

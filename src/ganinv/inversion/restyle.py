@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from ..encoders.style import StyleEncoder
+from ..encoders.weights import encoder_for, trained_for
 from ..photos import check_images
 from ..run import Callback, Loop, Resume
-from .backbone import StyleEncoder
 from .result import Inversion, config_dict
-from .weights import encoder_for, trained_for
 
 if TYPE_CHECKING:
     from ..zoo import Bundle

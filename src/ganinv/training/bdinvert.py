@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ..inversion.bdinvert import BaseCodeEncoder, base_size
+from ..encoders.base_code import BaseCodeEncoder, base_size
 from ..run import Callback, Loop, Resume
 from ..stylegan2.generator import SynthesisLayer
 from ..zoo import Bundle

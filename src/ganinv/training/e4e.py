@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..inversion.backbone import StyleEncoder
+from ..encoders.style import StyleEncoder
 from ..inversion.e4e import LatentCritic
 from ..losses.adversarial import discriminator_loss, generator_loss, r1_from_logits
 from ..run import Callback, Loop, Resume

@@ -14,10 +14,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from ..encoders.weights import save_encoder
 from ..errors import GanInvError
 from ..files import atomic_path
 from ..inversion.projection import w_statistics
-from ..inversion.weights import save_encoder
 from ..perception.similarity import look, perceptual_distance, similarity_loss
 from ..photos import from_uint8
 from ..run.schedule import cosine

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..inversion.ensemble import MaskedEncoder
+from ..encoders.masked import MaskedEncoder
 from ..run import Callback, Loop, Resume
 from ..zoo import Bundle
 from .encoders import Batches, EncoderConfig, Losses, Run, learning_rate, warm_start

@@ -15,8 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.transforms.v2 import RandomPerspective
 
-from ..inversion.backbone import StyleEncoder
-from ..inversion.hfgi import Consultation, low_fidelity
+from ..encoders.consultation import Consultation
+from ..encoders.style import StyleEncoder
+from ..inversion.hfgi import low_fidelity
 from ..run import Callback, Loop, Resume
 from ..zoo import Bundle
 from .encoders import Batches, EncoderConfig, Losses, Run, learning_rate

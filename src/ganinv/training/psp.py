@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ..inversion.backbone import StyleEncoder
+from ..encoders.style import StyleEncoder
 from ..run import Callback, Loop, Resume
 from ..zoo import Bundle
 from .encoders import Batches, EncoderConfig, Losses, Run, learning_rate, warm_start

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ..inversion.backbone import StyleEncoder
+from ..encoders.style import StyleEncoder
 from ..run import Callback, Loop, Resume
 from ..zoo import Bundle
 from .e4e import Critic, E4EConfig, offsets_length, unlocked

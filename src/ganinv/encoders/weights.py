@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -14,6 +13,10 @@ from torch import nn
 
 from ..errors import GanInvError
 from ..files import atomic_path
+from .base_code import BaseCodeEncoder
+from .consultation import Consultation
+from .masked import MaskedEncoder
+from .style import StyleEncoder
 
 if TYPE_CHECKING:
     from ..zoo import Bundle
@@ -21,8 +24,8 @@ if TYPE_CHECKING:
 Network = TypeVar("Network", bound=nn.Module)
 SMALL = 4096  # values; smaller tensors, such as the statistics of a batch norm, stay float32
 
-# Which file of this package has the network of that name: a file of weights may ask for no other.
-NETWORKS = {"StyleEncoder": "backbone", "BaseCodeEncoder": "bdinvert", "Consultation": "hfgi", "MaskedEncoder": "ensemble"}
+# A file of weights names its network, and may ask for no other.
+NETWORKS: dict[str, type[nn.Module]] = {kind.__name__: kind for kind in (StyleEncoder, BaseCodeEncoder, Consultation, MaskedEncoder)}
 
 
 def encoder_for(method: str, gan: Bundle, name: str, kind: type[Network], in_channels: int | None = None) -> Network:
@@ -77,7 +80,7 @@ def load_encoder(path: str | Path, generator: str | None = None) -> nn.Module:
     try:
         with safe_open(path, framework="pt") as file:
             card = json.loads((file.metadata() or {})["card"])
-        network: nn.Module = getattr(import_module(f".{NETWORKS[card['network']]}", __package__), card["network"])(**card["config"])
+        network: nn.Module = NETWORKS[card["network"]](**card["config"])
         network.load_state_dict({name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in load_file(path).items()})
     except FileNotFoundError:
         raise GanInvError(f"{path} does not exist: give a file that `ganinv train encoder` wrote.") from None
