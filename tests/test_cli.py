@@ -164,10 +164,10 @@ def test_one_bad_photo_does_not_stop_the_others(invert, files, tmp_path):
 
 
 def test_photos_of_the_same_name_get_folders_of_their_own():
-    names = cli.folders(["a/x.png", "b/x.jpg", "x-2.png", "c/x.png"], Path("out"))
+    names = cli.invert.folders(["a/x.png", "b/x.jpg", "x-2.png", "c/x.png"], Path("out"))
     assert len(set(names)) == 4
     assert names[:2] == [Path("out/x"), Path("out/x-2")]
-    assert cli.folders(["a/x.png"], Path("out")) == [Path("out")]
+    assert cli.invert.folders(["a/x.png"], Path("out")) == [Path("out")]
 
 
 def test_options_reach_the_configuration(invert, tmp_path):
@@ -479,7 +479,7 @@ def test_train_data_draws_images(run, tmp_path, monkeypatch):
     ],
 )
 def test_stages_follow_resolution_and_images(resolution, images, expected):
-    config = cli.training_config(False, images, resolution)
+    config = cli.train_gan.training_config(False, images, resolution)
     assert [(stage.resolution, stage.images, stage.r1_gamma) for stage in config.stages] == expected
 
 
@@ -577,8 +577,8 @@ def test_training_goes_on_from_a_model_and_makes_it_wider(run, tmp_path, tiny_ar
 
 
 def test_settings_are_parsed_by_their_types():
-    config = cli.configure(GanConfig(), ["lr=1e-3", "bf16=yes", "seed=3"])
+    config = cli.options.configure(GanConfig(), ["lr=1e-3", "bf16=yes", "seed=3"])
     assert (config.lr, config.bf16, config.seed) == (0.001, True, 3)
     assert GanConfig().seed == 0  # the defaults are not touched
     with pytest.raises(typer.BadParameter, match="stages"):
-        cli.configure(GanConfig(), ["stages=1"])
+        cli.options.configure(GanConfig(), ["stages=1"])

@@ -1,0 +1,67 @@
+"""``ganinv compare``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .app import app
+from .options import Align, Framing, Model, Profile, Quiet, Seed, configure
+from .study import Backend, Jobs, Limit, PhotoSet, Samples, StudyPhotos, StudyProfile, Trunk, run_study
+
+
+@app.command(no_args_is_help=True)
+def compare(
+    photos: StudyPhotos = None,
+    photo_set: PhotoSet = None,
+    methods: Annotated[str, typer.Option("--methods", metavar="NAMES", help="all, or names separated by commas.")] = "all",
+    model: Model = "faces64",
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Where the table and the pictures go.")] = Path("comparison"),
+    limit: Limit = None,
+    align: Framing = Align.FACE,
+    profile: StudyProfile = Profile.FULL,
+    samples: Samples = None,
+    trunk: Trunk = "efficientnet-lite0",
+    seed: Seed = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--config", metavar="METHOD.KEY=VALUE", help="A setting of one method; may be repeated.", rich_help_panel="Settings"),
+    ] = None,
+    jobs: Jobs = 1,
+    backend: Backend = "local",
+    quiet: Quiet = False,
+) -> None:
+    """Compare methods on many photos.
+
+    Writes results.csv (one row a photo and method), summary.json, summary.md and grid.png. Finished tasks are kept: the same command goes on
+    where it was stopped, and is instant when repeated.
+    """
+    from .. import METHODS
+    from ..settings import seeded
+    from ..study import compare as run_compare
+    from ..study.profiles import default_config
+    from ..zoo import load
+
+    names = list(METHODS) if methods == "all" else [name.strip() for name in methods.split(",")]
+    for name in names:
+        if name not in METHODS:
+            raise typer.BadParameter(f"there is no method {name!r}; use all, or some of {', '.join(METHODS)}", param_hint="--methods")
+    gan = load(model)
+    configs = {name: default_config(METHODS[name].config, gan, profile) for name in names}
+    if seed is not None:
+        configs = {name: seeded(config, seed) for name, config in configs.items()}
+    for change in changes or []:
+        name, _, setting = change.partition(".")
+        if name not in configs:
+            raise typer.BadParameter(f"{change!r} should read METHOD.KEY=VALUE, with one of {', '.join(configs)}", param_hint="--config")
+        configs[name] = configure(configs[name], [setting], "--config")
+    run_study(
+        lambda targets, **options: run_compare(gan, targets, methods if methods == "all" else names, configs, **options),
+        *(gan, photos, photo_set, limit, align, profile, out, quiet),
+        samples=samples,
+        trunk=trunk,
+        jobs=jobs,
+        backend=backend,
+    )
