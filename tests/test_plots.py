@@ -211,7 +211,7 @@ def test_signed_maps_are_white_at_zero_and_share_one_scale():
 
 @pytest.mark.parametrize(("largest", "limit"), [(0.0, 0.01), (0.03, 0.05), (0.05, 0.05), (0.051, 0.1), (0.7, 1.0), (1.4, 2.0)])
 def test_limit_is_round_and_not_below_what_is_there(largest, limit):
-    assert plots._round_limit(np.full((1, 4, 4), largest)) == pytest.approx(limit)
+    assert plots.comparison._round_limit(np.full((1, 4, 4), largest)) == pytest.approx(limit)
 
 
 def test_pyramid_shows_zero_as_grey_and_says_how_much_it_magnifies():
@@ -423,7 +423,7 @@ def test_text_in_a_colour_reads_on_white(colour):
         linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in rgb]
         return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
-    assert 1.05 / (luminance(plots._ink(colour)) + 0.05) >= 4.5
+    assert 1.05 / (luminance(plots.style.ink(colour)) + 0.05) >= 4.5
 
 
 def test_saved_figure_carries_its_description_and_is_closed(tmp_path, tiny_targets):
