@@ -7,9 +7,10 @@ import torch.nn.functional as F
 
 from ganinv import GanInvError
 from ganinv.inversion import PTI, Inversion, NearPerfect, Projection, near_perfect, projection, pti
-from ganinv.inversion.near_perfect import PIVOTAL_TUNING, _by_part, _weigh, noise_units, pinned_noise, random_images
+from ganinv.inversion.clone import noise_units, pinned_noise, trainable_copy
+from ganinv.inversion.game import Game, by_part
+from ganinv.inversion.near_perfect import PIVOTAL_TUNING, random_images
 from ganinv.inversion.result import apply_clone, make_deltas
-from ganinv.inversion.tuning import trainable_copy
 from ganinv.losses.adversarial import discriminator_loss, generator_loss, r1_from_logits
 from ganinv.losses.global_cohesion import RealImages
 from ganinv.perception.frechet import sample_images
@@ -108,18 +109,19 @@ def test_with_ptis_losses_it_is_ptis_second_stage(tiny_bundle, tiny_targets):
 # -- the terms of the loss -----------------------------------------------------------------------------------------------------
 
 
-def test_adversarial_losses_by_part():
+def test_adversarial_losses_by_part(tiny_bundle):
     """Hand-computed: the pinned images come first, each for itself; the others count by their mean."""
-    logits, config, sp = torch.tensor([[1.0], [2.0], [-3.0]]), near(lambda_adv=5.0, lambda_global=7.0), F.softplus
+    logits, sp = torch.tensor([[1.0], [2.0], [-3.0]]), F.softplus
+    game = Game(tiny_bundle.D, RealImages(tiny_bundle.reference), lambda_adv=5.0, lambda_global=7.0, lr=1e-3, r1=0.0)
     for sign in (1, -1):
         values = sp(sign * logits[:, 0])
         for pinned in (1, 2):
-            local, rest = _by_part(logits, pinned, sign)
+            local, rest = by_part(logits, pinned, sign)
             torch.testing.assert_close(local, values[:pinned])
             torch.testing.assert_close(rest, values[pinned:].mean())
-            torch.testing.assert_close(_weigh(config, local, rest), 7 * values[pinned:].mean() + 5 * values[:pinned].mean())
-        torch.testing.assert_close(_weigh(config, *_by_part(logits, 0, sign)), 7 * values.mean())
-        torch.testing.assert_close(_weigh(config, *_by_part(logits, 3, sign)), 5 * values.mean())  # a batch of photos alone
+            torch.testing.assert_close(game._weigh(local, rest), 7 * values[pinned:].mean() + 5 * values[:pinned].mean())
+        torch.testing.assert_close(game._weigh(*by_part(logits, 0, sign)), 7 * values.mean())
+        torch.testing.assert_close(game._weigh(*by_part(logits, 3, sign)), 5 * values.mean())  # a batch of photos alone
 
 
 @pytest.mark.parametrize("batch", [1, 2, 4, 8])

@@ -76,7 +76,7 @@ def test_lengths_of_gradients_by_hand():
 
 def test_the_gradient_in_the_history_is_the_terms(gan, tiny_targets, start):
     """At the start, by autograd from the outside: that of the reconstruction with respect to all tuned weights."""
-    from ganinv.inversion.tuning import trainable_copy
+    from ganinv.inversion.clone import trainable_copy
     from ganinv.losses.laplacian_pyramid import laplacian_pyramid_loss
 
     config = NearPerfect(steps=1, lambda_adv=0, lambda_global=0, lambda_locality=0, lambda_recon=7.0, history_gradients=1)

@@ -6,7 +6,7 @@ import torch
 from ganinv import GanInvError
 from ganinv.inversion import METHODS, Inversion, NearPerfect, Projection
 from ganinv.inversion.result import make_deltas
-from ganinv.inversion.tuning import trainable_copy
+from ganinv.inversion.clone import trainable_copy
 
 
 @dataclasses.dataclass(frozen=True)

@@ -21,7 +21,6 @@ times the weight (``global_interval``), as StyleGAN2 does with R1. :data:`THREE_
 
 from __future__ import annotations
 
-import copy
 import time
 import warnings
 from collections.abc import Sequence
@@ -29,12 +28,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import GanInvError
-from ..losses.adversarial import r1_from_logits
-from ..losses.global_cohesion import GeneratorReals, RealImages, Reals
+from ..losses.global_cohesion import GeneratorReals, RealImages
 from ..losses.laplacian_pyramid import laplacian_pyramid_loss
 from ..losses.noise_regularisation import noise_regularisation
 from ..perception.features import EFFICIENTNET
@@ -42,12 +39,12 @@ from ..photos import check_images
 from ..run import Callback, DivergenceWarning, Loop, Resume, Watch
 from ..run.monitor import due, frechet, gradient_norms, training_statistics
 from ..run.schedule import cosine
-from ..stylegan2 import Generator
+from .clone import Clone
+from .game import Game
 from .initial import estimate
 from .projection import Projection
 from .restyle import RESTYLE_PSP, ReStyle
-from .result import Deltas, Inversion, config_dict, make_deltas
-from .tuning import trainable_copy
+from .result import Deltas, Inversion, config_dict
 
 if TYPE_CHECKING:
     from ..zoo import Bundle
@@ -247,126 +244,115 @@ def _tune(
     gan: Bundle, target: Tensor, ws: Tensor, photos: Sequence[int], config: NearPerfect, callback: Callback | None, resume: Resume | None
 ) -> _Tuned:
     """Tune a copy of the generator to those ``photos`` of ``target`` ``[N, 3, R, R]``, pinned at their ``ws`` ``[N, num_ws, w_dim]``."""
-    G, weights = trainable_copy(gan.G)
+    mine = slice(photos[0], photos[-1] + 1)
+    x = target[mine]
+    clone, game, compare = _clone(gan, ws[mine], config), _game(gan, config), _Comparison(x, config)
     random = torch.Generator().manual_seed(config.seed)
-    n, x = len(photos), target[photos[0] : photos[-1] + 1]
-    ws = ws[photos[0] : photos[-1] + 1].clone().requires_grad_(config.lr_latent > 0)
-    # What is tuned is what a map adds to the activations: strengths differ by orders of magnitude from layer to layer, and stay fixed.
-    own, units = G.synthesis.noise(), noise_units(G)
-    offsets = {name: torch.zeros(n, *maps.shape[1:]).requires_grad_() for name, maps in own.items() if config.tune_noise}
-    groups = [{"params": weights, "lr": config.lr_G}]
-    if offsets:
-        groups.append({"params": list(offsets.values()), "lr": config.lr_noise})
-    if config.lr_latent:
-        groups.append({"params": [ws], "lr": config.lr_latent})
-    groups = [group for group in groups if group["lr"]]
-    adam_G = torch.optim.Adam(groups, betas=(config.beta1, config.beta2), fused=True)
-    rates = [group["lr"] for group in adam_G.param_groups]
-    rates_named = f"lr_G (now {config.lr_G:g}) or lr_noise (now {config.lr_noise:g})"
-    watch = Watch([*weights, *offsets.values(), ws], "near-perfect inversion", rates_named, config.reconstructs)
-    state = {"G": G, "ws": ws, "offsets": offsets, "adam_G": adam_G, "random": random, "watch": watch, "history": (history := [])}
-    reals: Reals | None = None
-    if config.adversarial and gan.D is not None:
-        D = copy.deepcopy(gan.D)
-        adam_D = torch.optim.Adam(D.requires_grad_(True).parameters(), lr=config.lr_D, betas=(0.0, 0.99), fused=True)
-        reference = gan.reference if config.reals == "reference" else None
-        reals = GeneratorReals(gan.G, config.seed) if reference is None else RealImages(reference, config.seed)
-        state |= {"D": D, "adam_D": adam_D, "reals": reals}
-    if config.lambda_perceptual or (config.lambda_locality and config.locality_perceptual):
-        from ..perception.perceptual import load_perceptual  # lpips and torchvision take a second or two to import
-
-        perceptual = load_perceptual(config.trunk)
-        with torch.no_grad():
-            features = perceptual.features(x)
-
-    loop = Loop("near-perfect" if config.joint else f"near-perfect {photos[0] + 1}", config.steps, callback, resume, **state)
+    rates = f"lr_G (now {config.lr_G:g}) or lr_noise (now {config.lr_noise:g})"
+    watch = Watch(clone.tensors, "near-perfect inversion", rates, config.reconstructs)
+    history: list[dict[str, float]] = []
+    stage = "near-perfect" if config.joint else f"near-perfect {photos[0] + 1}"
+    state = clone.state | {"random": random, "watch": watch, "history": history} | (game.state if game else {})
+    loop = Loop(stage, config.steps, callback, resume, **state)
     for step in loop:
-        for group, rate in zip(adam_G.param_groups, rates, strict=True):
-            group["lr"] = rate * cosine(step / config.steps, 1 - config.lr_rampdown)
-        row: dict[str, float | Tensor] = {}
+        row: dict[str, float | Tensor] = {}  # of the history
         if due(step, config.history_frechet):
-            row["frechet"] = frechet(gan, G, config.frechet_samples)
-        pinned = n if torch.rand([], generator=random).item() < config.p else 0  # I_p
-        playing = step % config.global_interval == 0 and (reals is not None or config.lambda_locality > 0)
-        if not pinned and not playing:  # no loss is left
+            row["frechet"] = frechet(gan, clone.G, config.frechet_samples)
+        I_p = torch.rand([], generator=random).item() < config.p
+        playing = due(step, config.global_interval) and (game is not None or config.lambda_locality > 0)
+        if not I_p and not playing:  # no loss is left
             history += rows(photos, step, row) if row else []
             continue
 
-        # One synthesis for the pinned images (their own noise) and the random ones (fresh noise).
-        fresh = random_images(pinned, config.batch) if playing else 0
-        codes, noise = ([ws], pinned_noise(own, units, offsets)) if pinned else ([], {})
-        if fresh:
-            codes.append(G.mapping(torch.randn(fresh, G.z_dim, generator=random)))
-            drawn = {name: torch.randn(fresh, *maps.shape[1:], generator=random) for name, maps in own.items()}
-            noise = {name: torch.cat([noise[name].expand(n, -1, -1, -1), maps]) if pinned else maps for name, maps in drawn.items()}
-        fake = G.synthesis(torch.cat(codes), noise=noise)
-        terms: dict[str, Tensor] = {}  # of the loss, without their weights: a value a photo, or one for all
+        fake = clone.draw(I_p, random_images(len(x) if I_p else 0, config.batch) if playing else 0, random)  # G(w*) and G(z)
+        L: dict[str, Tensor] = {}  # the terms, without their weights: a value a photo, or one for all
+        if playing and game:
+            row |= game.judge(x, fake, penalised=due(step // config.global_interval, config.r1_interval))
+            terms, loss_adv = game.persuade(fake)  # L_adv_local, L_global
+            L |= terms
+            row["loss_adv"] = config.global_interval * loss_adv
+        if len(fake.others) and config.lambda_locality:
+            L["locality"] = compare.images(fake.others, clone.untouched(fake))
+        if I_p:
+            L |= compare.photos(fake.photos, clone.offsets)  # L_recon
+            row["mse"] = (fake.photos - x).square().mean(dim=(1, 2, 3))
 
-        if playing and reals is not None:
-            # The discriminator: up at the photos and the training images, down at the fakes.
-            real = reals.batch(fresh)
-            if pinned:
-                real = torch.cat([x, real])
-            penalised = due(step // config.global_interval, config.r1_interval)
-            logits_real = D(real.requires_grad_(penalised))
-            loss_D = _weigh(config, *_by_part(logits_real, pinned, sign=-1)) + _weigh(config, *_by_part(D(fake.detach()), pinned, sign=1))
-            if penalised:
-                row["r1"] = r1 = r1_from_logits(logits_real, real)
-                loss_D = loss_D + config.r1_gamma / 2 * config.r1_interval * r1
-            adam_D.zero_grad()
-            loss_D.backward()
-            adam_D.step()
-
-            # The generator: up at its fakes.
-            D.requires_grad_(False)
-            local, rest = _by_part(D(fake), pinned, sign=-1)
-            D.requires_grad_(True)
-            terms |= {"adv_local": local} if pinned else {}
-            terms |= {"global": rest} if fresh else {}
-            row |= {"loss_D": loss_D, "loss_adv": config.global_interval * _weigh(config, local, rest)}
-        if fresh and config.lambda_locality:
-            with torch.no_grad():
-                before = gan.G.synthesis(codes[-1], noise=drawn)
-            terms["locality"] = (fake[pinned:] - before).square().mean()
-            if config.locality_perceptual:
-                terms["locality"] = terms["locality"] + config.locality_perceptual * perceptual(fake[pinned:], before).mean()
-        if pinned:
-            image = fake[:n]
-            terms["recon"] = laplacian_pyramid_loss(image, x, config.levels, reduction="none")
-            row["mse"] = mse = (image - x).square().mean(dim=(1, 2, 3))
-            if config.lambda_l2:
-                terms["l2"] = mse
-            if config.lambda_perceptual:
-                terms["perceptual"] = perceptual(image, features)
-            if offsets and config.noise_weight:
-                terms["noise"] = noise_regularisation(offsets)
-
-        row |= {f"loss_{name}": term for name, term in terms.items()}
+        row |= {f"loss_{name}": term for name, term in L.items()}
         if watch.diverged(step, row):
             watch.go_back(step)
             loop.stop()
             continue
         if due(step, config.history_gradients):
-            row |= gradient_norms(terms, weights)
-        if active := [config.factors[name] * term.mean() for name, term in terms.items() if config.factors[name]]:
-            adam_G.zero_grad()
-            torch.stack(active).sum().backward()
-            adam_G.step()
+            row |= gradient_norms(L, clone.weights)
+        if weighted := [config.factors[name] * term.mean() for name, term in L.items() if config.factors[name]]:
+            clone.step(torch.stack(weighted).sum(), cosine(step / config.steps, 1 - config.lr_rampdown))
         history += rows(photos, step, row)
         loop.report(**{name: torch.as_tensor(value).mean() for name, value in row.items() if name in REPORTED})
+    return _finish(gan, clone, x, watch, loop, history, photos, config)
 
-    def reconstruct() -> tuple[dict[str, Tensor], dict[str, float | Tensor]]:
-        maps = {name: m.detach().expand(n, -1, -1, -1).clone() for name, m in pinned_noise(own, units, offsets).items()}
-        with torch.no_grad():
-            return maps, {"mse": (G.synthesis(ws, noise=maps) - x).square().mean(dim=(1, 2, 3))}
 
-    maps, row = reconstruct()
+def _finish(
+    gan: Bundle, clone: Clone, x: Tensor, watch: Watch, loop: Loop, history: list[dict[str, float]], photos: Sequence[int], config: NearPerfect
+) -> _Tuned:
+    """Look at the last state as well, and go back to the best one where it has run away."""
+    row: dict[str, float | Tensor] = {"mse": _errors(clone, x)}
     if watch.diverged(loop.step, row, last=True):
         watch.go_back(loop.step)
-        maps, row = reconstruct()
+        row = {"mse": _errors(clone, x)}
     if config.history_frechet:
-        history += rows(photos, loop.step, row | {"frechet": frechet(gan, G, config.frechet_samples)})
-    return _Tuned(ws.detach(), maps, make_deltas(gan.G, G), history, watch.warning)
+        history += rows(photos, loop.step, row | {"frechet": frechet(gan, clone.G, config.frechet_samples)})
+    noise = {name: maps.detach().expand(len(x), -1, -1, -1).clone() for name, maps in clone.noise.items()}
+    return _Tuned(clone.ws.detach(), noise, clone.deltas(), history, watch.warning)
+
+
+@torch.no_grad()
+def _errors(clone: Clone, x: Tensor) -> Tensor:
+    return (clone.reconstruct() - x).square().mean(dim=(1, 2, 3))
+
+
+def _clone(gan: Bundle, ws: Tensor, config: NearPerfect) -> Clone:
+    betas = (config.beta1, config.beta2)
+    return Clone(gan.G, ws, config.lr_G, config.lr_latent, config.lr_noise, config.tune_noise, betas)
+
+
+def _game(gan: Bundle, config: NearPerfect) -> Game | None:
+    """The game with the bundle's discriminator, or ``None`` where no adversarial term counts."""
+    if not config.adversarial or gan.D is None:
+        return None
+    reference = gan.reference if config.reals == "reference" else None
+    reals = GeneratorReals(gan.G, config.seed) if reference is None else RealImages(reference, config.seed)
+    return Game(gan.D, reals, config.lambda_adv, config.lambda_global, config.lr_D, config.r1_gamma / 2 * config.r1_interval)
+
+
+class _Comparison:
+    """How images are compared with the photos ``x`` ``[n, 3, R, R]``, and with what the untouched generator draws."""
+
+    def __init__(self, x: Tensor, config: NearPerfect):
+        self.x, self.config = x, config
+        if config.lambda_perceptual or (config.lambda_locality and config.locality_perceptual):
+            from ..perception.perceptual import load_perceptual  # lpips and torchvision take a second or two to import
+
+            self.perceptual = load_perceptual(config.trunk)
+            with torch.no_grad():
+                self.features = self.perceptual.features(x)
+
+    def photos(self, images: Tensor, offsets: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The terms of reconstructions ``[n, 3, R, R]``, a value a photo, and that of what was added to their noise maps."""
+        terms = {"recon": laplacian_pyramid_loss(images, self.x, self.config.levels, reduction="none")}
+        if self.config.lambda_l2:
+            terms["l2"] = (images - self.x).square().mean(dim=(1, 2, 3))
+        if self.config.lambda_perceptual:
+            terms["perceptual"] = self.perceptual(images, self.features)
+        if offsets and self.config.noise_weight:
+            terms["noise"] = noise_regularisation(offsets)
+        return terms
+
+    def images(self, after: Tensor, before: Tensor) -> Tensor:
+        """The tether: how far random images have moved, a scalar."""
+        moved = (after - before).square().mean()
+        if self.config.locality_perceptual:
+            moved = moved + self.config.locality_perceptual * self.perceptual(after, before).mean()
+        return moved
 
 
 def random_images(pinned: int, batch: int) -> int:
@@ -374,30 +360,8 @@ def random_images(pinned: int, batch: int) -> int:
     return batch - 1 + -(pinned + batch - 1) % batch if pinned else batch
 
 
-def noise_units(G: Generator) -> dict[str, Tensor]:
-    """What a noise map is multiplied with before it joins the activations, by layer, kept away from zero."""
-    strengths = {name: G.synthesis.get_parameter(f"{name}.noise_strength").detach() for name in G.synthesis.conv_names}
-    return {name: strength.abs().clamp(min=1e-6).copysign(strength) for name, strength in strengths.items()}
-
-
-def pinned_noise(own: dict[str, Tensor], units: dict[str, Tensor], offsets: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The noise maps of the photos: the generator's ``own`` plus what the ``offsets`` add to the activations, in ``units`` of the maps."""
-    return own | {name: own[name] + offset / units[name] for name, offset in offsets.items()}
-
-
 def rows(photos: Sequence[int], step: int, values: dict[str, float | Tensor]) -> list[dict[str, float]]:
     """A row of the history for each photo: of ``values``, those with an entry a photo are dealt out, the others repeated."""
     n = len(photos)
     columns = {name: value.detach().expand(n).tolist() if isinstance(value, Tensor) else [value] * n for name, value in values.items()}
     return [{"photo": photo, "step": step, **{name: column[k] for name, column in columns.items()}} for k, photo in enumerate(photos)]
-
-
-def _by_part(logits: Tensor, pinned: int, sign: int) -> tuple[Tensor, Tensor]:
-    """``softplus(sign * logit)`` of each pinned image (they come first), ``[pinned]``, and its mean over the others."""
-    losses = F.softplus(sign * logits[:, 0])
-    return losses[:pinned], losses[pinned:].mean() if len(losses) > pinned else losses.new_zeros([])
-
-
-def _weigh(config: NearPerfect, local: Tensor, rest: Tensor) -> Tensor:
-    """Both parts of an adversarial loss, weighted, a scalar; ``local`` (by its mean) may be empty."""
-    return config.lambda_global * rest + config.lambda_adv * local.sum() / max(len(local), 1)

@@ -22,11 +22,11 @@ from torch import Tensor
 from ..perception.features import EFFICIENTNET
 from ..photos import check_images
 from ..run import Callback, DivergenceWarning, Loop, Resume, Watch
+from .clone import Clone
 from .initial import estimate
 from .projection import Projection
 from .restyle import RESTYLE_E4E, ReStyle
-from .result import Deltas, Inversion, config_dict, make_deltas
-from .tuning import trainable_copy
+from .result import Deltas, Inversion, config_dict
 
 if TYPE_CHECKING:
     from ..zoo import Bundle
@@ -116,17 +116,16 @@ def _tune(
 ) -> tuple[Deltas, list[dict[str, float]], str]:
     from ..perception.perceptual import load_perceptual  # lpips and torchvision take a second or two to import
 
-    G, weights = trainable_copy(gan.G)
+    clone = Clone(gan.G, pivot, config.lr)
     perceptual = load_perceptual(config.trunk)
     with torch.no_grad():
         features = perceptual.features(x)
-    adam = torch.optim.Adam(weights, lr=config.lr, fused=True)
     random = torch.Generator().manual_seed(config.seed)
-    watch = Watch(weights, "PTI", f"lr (now {config.lr:g})")
+    watch = Watch(clone.weights, "PTI", f"lr (now {config.lr:g})")
     history: list[dict[str, float]] = []
-    loop = Loop(f"pti {photo + 1}", config.steps, callback, resume, G=G, adam=adam, random=random, watch=watch, history=history)
+    loop = Loop(f"pti {photo + 1}", config.steps, callback, resume, **clone.state, random=random, watch=watch, history=history)
     for step in loop:
-        image = G.synthesis(pivot)
+        image = clone.reconstruct()
         distance = perceptual(image, features).mean()
         mse = (image - x).square().mean()
         if watch.diverged(step, {"distance": distance, "mse": mse}):
@@ -140,18 +139,16 @@ def _tune(
             continue
         loss = config.perceptual_weight * distance + config.l2_weight * mse
         if config.locality_weight:
-            z = torch.randn(1, G.z_dim, generator=random)
+            z = torch.randn(1, gan.G.z_dim, generator=random)
             with torch.no_grad():
                 direction = gan.G.mapping(z, config.locality_psi) - pivot
-                w_r = pivot + config.alpha * direction / direction.norm(dim=(1, 2), keepdim=True) * G.num_ws**0.5
+                w_r = pivot + config.alpha * direction / direction.norm(dim=(1, 2), keepdim=True) * gan.G.num_ws**0.5
                 before = gan.G.synthesis(w_r, noise_mode="none")
-            after = G.synthesis(w_r, noise_mode="none")
+            after = clone.G.synthesis(w_r, noise_mode="none")
             loss = loss + config.locality_weight * (perceptual(after, before).mean() + (after - before).square().mean())
-        adam.zero_grad()
-        loss.backward()
-        adam.step()
+        clone.step(loss)
     with torch.no_grad():
-        mse = (G.synthesis(pivot) - x).square().mean()
+        mse = (clone.reconstruct() - x).square().mean()
     if watch.diverged(loop.step, {"mse": mse}, last=True):
         watch.go_back(loop.step)
-    return make_deltas(gan.G, G), history, watch.warning
+    return clone.deltas(), history, watch.warning
