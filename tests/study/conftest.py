@@ -5,8 +5,8 @@ import torch
 
 from ganinv import GanInvError
 from ganinv.inversion import METHODS, Inversion, NearPerfect, Projection
-from ganinv.inversion.result import make_deltas
 from ganinv.inversion.clone import trainable_copy
+from ganinv.inversion.result import make_deltas
 
 
 @dataclasses.dataclass(frozen=True)

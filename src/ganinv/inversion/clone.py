@@ -83,8 +83,8 @@ class Clone:
         self.ws = ws.clone().requires_grad_(lr_latent > 0)
         self.own, self.units = G.synthesis.noise(), noise_units(G)
         self.offsets = {name: torch.zeros(len(ws), *maps.shape[1:]).requires_grad_() for name, maps in self.own.items() if tune_noise}
-        moved = [(self.weights, lr_G), (list(self.offsets.values()), lr_noise), ([self.ws], lr_latent)]
-        self.adam = torch.optim.Adam([{"params": list(tensors), "lr": lr} for tensors, lr in moved if tensors and lr], betas=betas, fused=True)
+        moved: list[tuple[list[Tensor], float]] = [([*self.weights], lr_G), ([*self.offsets.values()], lr_noise), ([self.ws], lr_latent)]
+        self.adam = torch.optim.Adam([{"params": tensors, "lr": lr} for tensors, lr in moved if tensors and lr], betas=betas, fused=True)
         self._rates = [group["lr"] for group in self.adam.param_groups]
 
     @property
