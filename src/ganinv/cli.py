@@ -262,7 +262,7 @@ def print_summary(rows: list[tuple[str, Path, Inversion, dict[str, Any]]]) -> No
     trunk = next(iter(first["scores"]["perceptual"]))
     table = Table(title=f"{first['method']} in {first['model']} (perceptual distance by {trunk})", title_justify="left", box=SIMPLE_HEAD)
     table.add_column("photo", overflow="fold")
-    for name in ("MSE", "PSNR (dB)", "SSIM", "perceptual", "seconds"):
+    for name in ("MSE", "own noise", "PSNR (dB)", "SSIM", "perceptual", "seconds"):
         table.add_column(name, justify="right")
     measured = any("frechet" in report for *_, report in rows)
     if measured:
@@ -270,7 +270,14 @@ def print_summary(rows: list[tuple[str, Path, Inversion, dict[str, Any]]]) -> No
     for photo, _, _, report in rows:
         scores = report["scores"]
         psnr = "∞" if scores["psnr"] is None else f"{scores['psnr']:.1f}"
-        cells = [f"{scores['mse']:.4f}", psnr, f"{scores['ssim']:.3f}", f"{scores['perceptual'][trunk]:.3f}", f"{report['seconds']:.1f}"]
+        cells = [
+            f"{scores['mse']:.4f}",
+            f"{scores['mse_own_noise']:.4f}",
+            psnr,
+            f"{scores['ssim']:.3f}",
+            f"{scores['perceptual'][trunk]:.3f}",
+            f"{report['seconds']:.1f}",
+        ]
         if measured:
             cells.append(f"{report['frechet']['before']:.1f} → {report['frechet']['after']:.1f}")
         table.add_row(Path(photo).name, *cells)
@@ -464,7 +471,8 @@ def print_study(study: Study) -> None:
     title = f"{study.command}: {len(study.photos)} photos in {study.gan.name}, profile {study.label['profile']}"
     table = Table(title=f"{title} (perceptual distance by {study.trunk})", title_justify="left", box=SIMPLE_HEAD)
     table.add_column("method", no_wrap=True)
-    columns = [("mse", "MSE", ".4f"), ("psnr", "PSNR (dB)", ".1f"), ("ssim", "SSIM", ".3f"), ("perceptual", "perceptual", ".3f")]
+    columns = [("mse", "MSE", ".4f"), ("mse_own_noise", "own noise", ".4f"), ("psnr", "PSNR (dB)", ".1f")]
+    columns += [("ssim", "SSIM", ".3f"), ("perceptual", "perceptual", ".3f")]
     columns += [("seconds", "seconds", ".2f"), *([("frechet_after", "Fréchet distance", ".1f")] if study.frechet else [])]
     for _, head, _ in columns:
         table.add_column(head, justify="right", min_width=8, overflow="fold")  # on a narrow terminal the spread goes below the mean
