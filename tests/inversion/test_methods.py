@@ -147,7 +147,7 @@ def test_a_batch_gives_what_single_photos_give(finished, tiny_bundle, tiny_targe
         # Adam divides gradients by their size, which magnifies rounding wherever they are almost zero.
         torch.testing.assert_close(together.image[i : i + 1], alone.image, atol=0.02, rtol=0)
         torch.testing.assert_close(together.ws[i : i + 1], alone.ws, atol=0.02, rtol=0)
-        assert (together.image[1 - i] - alone.image).abs().max() > 0.2  # they are two different photos
+        assert (together.image[1 - i] - alone.image).abs().max() > 0.15  # they are two different photos
 
 
 @every_method
