@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 import ganinv
-from ganinv.perception.features import FEATURE_SIZE, EfficientNetLite0, efficientnet_lite0, feature_extractor, imagenet_normalise, resize
+from ganinv.perception.features import FEATURE_SIZE, EfficientNetLite0, efficientnet_input, efficientnet_lite0, feature_extractor, resize
 from ganinv.perception.frechet import BATCH, FrechetStatistics, _batches, frechet_distance, generator_statistics, sample_images
 
 
@@ -34,7 +34,7 @@ def timed(name: str, n: int, work: Callable[[], Any]) -> Any:
 def half_statistics(images: list[torch.Tensor]) -> FrechetStatistics:
     """The statistics with EfficientNet in bfloat16."""
     network = EfficientNetLite0().bfloat16()
-    maps = [network(imagenet_normalise(resize(batch, FEATURE_SIZE)).bfloat16())[0] for batch in _batches(images)]
+    maps = [network(efficientnet_input(resize(batch, FEATURE_SIZE)).bfloat16())[0] for batch in _batches(images)]
     x = torch.cat(maps).float().mean(dim=(2, 3)).double().numpy()
     return FrechetStatistics(x.mean(axis=0), np.cov(x, rowvar=False), len(x))
 

@@ -139,7 +139,10 @@ def test_invert_writes_what_it_promises(invert, files, tmp_path, tiny_bundle):
     assert np.array_equal(np.asarray(read_image(out / "reconstruction.png")), to_uint8(clone.image)[0].permute(1, 2, 0).numpy())
     expected = scores(clone.image, load_target(files / "first.png", 32, "none"))
     assert report["scores"].pop("perceptual") == pytest.approx(expected.pop("perceptual"), rel=1e-5)
+    expected["mse_own_noise"] = clone.scores["mse_own_noise"]
     assert report["scores"] == pytest.approx(expected, rel=1e-5)
+    assert report["scores"]["mse_own_noise"] != report["scores"]["mse"]  # near-perfect inversion has tuned the noise
+    assert f"{report['scores']['mse_own_noise']:.4f}" in result.stdout
     with Image.open(out / "comparison.png") as picture:
         assert picture.width > 1000
         assert f"the result (MSE {report['scores']['mse']:.2g})" in picture.text["Description"]

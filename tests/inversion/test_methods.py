@@ -76,11 +76,12 @@ def test_result_has_the_promised_form(finished, tiny_bundle, tiny_targets, metho
 @every_method
 def test_scores(finished, method):
     result, _ = finished(method)
-    assert result.scores.keys() == {"mse", "psnr", "ssim", "perceptual"}
+    assert result.scores.keys() == {"mse", "mse_own_noise", "psnr", "ssim", "perceptual"}
     assert result.scores["perceptual"].keys() == {EFFICIENTNET}
     assert result.scores["mse"] == pytest.approx((result.image.clamp(-1, 1) - result.target).square().mean().item(), rel=1e-5)
     assert len(result.scores_each) == 2
     assert result.scores["psnr"] == pytest.approx(sum(row["psnr"] for row in result.scores_each) / 2)
+    assert (result.scores["mse_own_noise"] == result.scores["mse"]) == (result.noise is None)
 
 
 @every_method
@@ -146,7 +147,7 @@ def test_a_batch_gives_what_single_photos_give(finished, tiny_bundle, tiny_targe
         # Adam divides gradients by their size, which magnifies rounding wherever they are almost zero.
         torch.testing.assert_close(together.image[i : i + 1], alone.image, atol=0.02, rtol=0)
         torch.testing.assert_close(together.ws[i : i + 1], alone.ws, atol=0.02, rtol=0)
-        assert (together.image[1 - i] - alone.image).abs().max() > 0.2  # they are two different photos
+        assert (together.image[1 - i] - alone.image).abs().max() > 0.15  # they are two different photos
 
 
 @every_method

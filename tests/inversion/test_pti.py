@@ -87,15 +87,31 @@ def test_an_early_stop_survives_an_interruption(tiny_bundle, tiny_targets, pivot
     assert torch.equal(again.image, whole.image)
 
 
+def test_locality_is_evaluated_alpha_away_from_the_pivot_over_all_rows(tiny_bundle, tiny_targets, pivot):
+    """As in the authors' code, which normalises the direction over the whole tensor ``[1, num_ws, w_dim]``, not row by row."""
+    seen = []
+
+    def look(module, arguments, keywords, output):
+        if keywords.get("noise_mode") == "none":
+            seen.append(arguments[0])
+
+    with tiny_bundle.G.synthesis.register_forward_hook(look, with_kwargs=True):  # the tuned copy takes the hook along
+        pti(tiny_bundle, tiny_targets[:1], PTI(steps=3, alpha=5.0, locality_weight=0.1), start=pivot[0])
+    assert len(seen) == 6
+    assert all(torch.equal(a, b) for a, b in zip(seen[::2], seen[1::2], strict=True))
+    assert all((w_r - pivot[0].ws).norm().item() == pytest.approx(5.0, rel=1e-5) for w_r in seen)
+    assert not torch.equal(seen[0], seen[2])
+
+
 def test_locality_regularisation_holds_the_neighbourhood(tiny_bundle, tiny_targets, pivot):
-    config = PTI(steps=5, lr=3e-3, alpha=2.0)
+    config = PTI(steps=5, lr=3e-3, alpha=6.0)
     free = pti(tiny_bundle, tiny_targets[:1], config, start=pivot[0])
     held = pti(tiny_bundle, tiny_targets[:1], dataclasses.replace(config, locality_weight=10.0), start=pivot[0])
 
     def drift(result):
         z = torch.randn(16, 16, generator=torch.Generator().manual_seed(3))
         direction = tiny_bundle.G.mapping(z, 0.5) - result.ws
-        ws = result.ws + 2.0 * direction / direction[:, :1].norm(dim=2, keepdim=True)
+        ws = result.ws + config.alpha * direction / direction.norm(dim=(1, 2), keepdim=True)
         return (result.generator.synthesis(ws) - tiny_bundle.G.synthesis(ws)).square().mean().item()
 
     assert 0 < drift(held) < 0.8 * drift(free)

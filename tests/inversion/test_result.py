@@ -1,5 +1,6 @@
 """The clone on disk: exact, small, and never a traceback."""
 
+import dataclasses
 import json
 
 import pytest
@@ -35,6 +36,25 @@ def test_its_repr_is_a_line(result):
     assert "1 photo," in repr(result[0])
 
 
+def test_the_error_with_the_noise_swapped_back(result, tiny_bundle):
+    """The photos stay in the weights or in the maps: drawn by hand from each photo's clone with the untouched generator's maps."""
+    own = {name: m.clone() for name, m in tiny_bundle.G.synthesis.noise().items()}
+    for i, row in enumerate(result.scores_each):
+        clone = apply_clone(tiny_bundle.G, result.deltas[i])
+        assert all(torch.equal(m, own[name]) for name, m in clone.synthesis.noise().items())
+        error = (clone.synthesis(result.ws[i : i + 1]).clamp(-1, 1) - result.target[i]).square().mean().item()
+        assert row["mse_own_noise"] == pytest.approx(error, rel=1e-5)
+        assert row["mse_own_noise"] != pytest.approx(row["mse"], rel=1e-3)
+    assert result.scores["mse_own_noise"] == pytest.approx(sum(row["mse_own_noise"] for row in result.scores_each) / 2)
+    assert all(torch.equal(m, own[name]) for name, m in tiny_bundle.G.synthesis.noise().items())
+
+
+def test_without_tuned_noise_there_is_nothing_to_swap(result):
+    plain = dataclasses.replace(result, noise=None)
+    assert plain.image_own_noise is plain.image
+    assert all(row["mse_own_noise"] == row["mse"] for row in plain.scores_each)
+
+
 @pytest.fixture
 def folder(result, tmp_path):
     return result.save(tmp_path / "deep" / "clone")
@@ -61,7 +81,7 @@ def test_the_facts_are_readable(folder, tiny_bundle):
     assert facts["model"] == "tiny0"
     assert facts["model_sha256"] == tiny_bundle.sha256
     assert facts["photos"] == 2
-    assert facts["scores"].keys() == {"mse", "psnr", "ssim", "perceptual"}
+    assert facts["scores"].keys() == {"mse", "mse_own_noise", "psnr", "ssim", "perceptual"}
 
 
 def test_only_what_changed_is_kept(result, folder, tiny_bundle):

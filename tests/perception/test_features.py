@@ -13,7 +13,11 @@ from PIL import Image
 
 from ganinv.errors import GanInvError
 from ganinv.perception import features
-from ganinv.perception.features import EfficientNetLite0, efficientnet_lite0, feature_extractor, imagenet_normalise, resize
+from ganinv.perception.features import EfficientNetLite0, efficientnet_input, efficientnet_lite0, feature_extractor, resize
+from ganinv.perception.perceptual import load_perceptual
+from ganinv.perception.similarity import look
+from ganinv.photos import from_uint8, unpack_images
+from ganinv.zoo import ASSETS
 
 
 @pytest.fixture(scope="module")
@@ -23,13 +27,43 @@ def library_network():
     return net.eval().requires_grad_(False)
 
 
-def test_it_calls_hopper_military_uniform():
+def test_it_sees_hoppers_uniform_and_cap():
     image = Image.open(matplotlib.cbook.get_sample_data("grace_hopper.jpg")).convert("RGB")
     scale = 256 / min(image.size)
     image = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.BICUBIC)
     left, top = (image.width - 224) // 2, (image.height - 224) // 2
     x = torch.from_numpy(np.array(image.crop((left, top, left + 224, top + 224)))).permute(2, 0, 1)[None] / 127.5 - 1
-    assert efficientnet_lite0().logits(imagenet_normalise(x)).argmax().item() == 652  # "military uniform"
+    best = efficientnet_lite0().logits(efficientnet_input(x))[0].topk(3).indices
+    assert set(best.tolist()) == {400, 652, 667}  # academic gown, military uniform, mortarboard
+
+
+@pytest.mark.parametrize(
+    ("network", "use"),
+    [
+        (lambda: efficientnet_lite0(torch.device("cpu")), feature_extractor()),
+        (lambda: load_perceptual().net.module.net, lambda images: load_perceptual().features(images)),
+        (lambda: load_perceptual().net.module.net, look),
+    ],
+    ids=["Fréchet features", "perceptual distance", "similarity"],
+)
+def test_its_input_is_on_the_scale_of_its_training(library_network, network, use):
+    """Where images come in on another scale, the first batch norm meets another variance than the one it keeps from training.
+
+    Of the faces it meets .59 times that; with ImageNet's mean and deviation, which most networks are trained with, it would be 2.9 times.
+    """
+    images = from_uint8(unpack_images(ASSETS / "faces64" / "reference.webp")[:256])
+    outputs = []
+    handle = network().stem[0].register_forward_hook(lambda module, inputs, output: outputs.append(output.clone()))
+    with handle, torch.no_grad():
+        for batch in images.split(64):
+            use(batch)
+    norm = library_network._bn0
+    used = norm.running_var > 0  # four channels never see anything
+    unfolded = (torch.cat(outputs) - norm.bias[:, None, None]) / norm.weight[:, None, None]  # zero mean, unit variance in training
+    unfolded = unfolded * (norm.running_var + norm.eps).sqrt()[:, None, None]  # the difference from the running mean
+    variance, mean = unfolded.var(dim=(0, 2, 3))[used], unfolded.mean(dim=(0, 2, 3))[used]
+    assert 0.5 < variance.sum() / norm.running_var[used].sum() < 2
+    assert (mean.abs() < norm.running_var[used].sqrt()).all()
 
 
 @pytest.mark.parametrize("size", [128, 224])
@@ -48,8 +82,8 @@ def test_stages():
 def test_fréchet_features_are_the_averaged_last_block(library_network):
     torch.manual_seed(0)
     images = torch.rand(2, 3, 64, 64) * 2 - 1
-    x = torch.nn.functional.interpolate((images + 1) / 2, size=(128, 128), mode="bilinear")
-    x = (x - torch.tensor([0.485, 0.456, 0.406])[:, None, None]) / torch.tensor([0.229, 0.224, 0.225])[:, None, None]
+    pixels = torch.nn.functional.interpolate((images + 1) * 127.5, size=(128, 128), mode="bilinear")
+    x = (pixels - 127) / 128
     x = library_network._swish(library_network._bn0(library_network._conv_stem(x)))
     for block in library_network._blocks:
         x = block(x)

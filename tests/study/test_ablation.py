@@ -60,7 +60,7 @@ def results(tiny_bundle, photos, numbers):
     study = Ablation("ablate", tiny_bundle, photos, dict.fromkeys(ROWS), "efficientnet-lite0", 2)
     for name, values in numbers.items():
         for photo, (error, distance) in zip(photos, values, strict=False):
-            study.rows.append(Row(photo, name, error, 1.0, 1.0, 1.0, 1.0, 5.0, distance))
+            study.rows.append(Row(photo, name, error, error, 1.0, 1.0, 1.0, 1.0, 5.0, distance))
     study.orderings = find_orderings(study)
     return study
 

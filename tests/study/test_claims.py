@@ -21,7 +21,7 @@ def make(tiny_bundle):
             mse, seconds = (0.01, 0.1) if name in ONE_PASS else (0.004, 1.0)
             mse, seconds, perceptual = changes.get(name.replace("-", "_"), (0.0004, 20.0, 0.5) if name == "near-perfect" else (mse, seconds, 1.0))
             for photo, factor in (("a", 0.9), ("b", 1.0), ("c", 300.0)):
-                rows.append(Row(photo, name, mse * factor, 20.0, 0.9, perceptual * factor, seconds * factor, None, None))
+                rows.append(Row(photo, name, mse * factor, mse * factor, 20.0, 0.9, perceptual * factor, seconds * factor, None, None))
         return Study("compare", tiny_bundle, photos, {name: Variant(name, method.config) for name, method in METHODS.items()}, "trunk", 0, rows=rows)
 
     return make

@@ -22,7 +22,7 @@ from ganinv.settings import seeded, shortened
 from ganinv.study import Study, Variant, compare
 from ganinv.study.figure import grid
 
-COLUMNS = ["image", "method", "mse", "psnr", "ssim", "perceptual_efficientnet-lite0", "seconds", "frechet_before", "frechet_after"]
+COLUMNS = ["image", "method", "mse", "mse_own_noise", "psnr", "ssim", "perceptual_efficientnet-lite0", "seconds", "frechet_before", "frechet_after"]
 
 
 def test_rows_hold_the_scores_of_every_photo_and_method(tiny_bundle, photos, fakes):
@@ -43,6 +43,25 @@ def test_rows_hold_the_scores_of_every_photo_and_method(tiny_bundle, photos, fak
             assert row.frechet_before == pytest.approx(before)
             assert row.frechet_after == pytest.approx(frechet_distance(generator_statistics(result.generator, 12), reference))
             assert row.frechet_after != row.frechet_before
+
+
+def test_the_error_with_the_noise_swapped_back_has_a_column(tiny_bundle, photos, fakes, monkeypatch):
+    """``noisy`` adds 1 to the finest noise map; nothing else of it differs from ``untuned``."""
+
+    def noisy(gan, target, config, *arguments):
+        result = fakes["untuned"].function.function(gan, target, config)
+        result.noise = {name: m + (name == "b32.conv1") for name, m in gan.G.synthesis.noise().items()}
+        return result
+
+    monkeypatch.setitem(METHODS, "noisy", dataclasses.replace(fakes["untuned"], function=noisy))
+    study = compare(tiny_bundle, photos, methods=["untuned", "noisy"], samples=0)
+    plain, tuned = study.rows[:2], study.rows[2:]
+    assert [row.mse_own_noise for row in plain] == [row.mse for row in plain]
+    assert [row.mse_own_noise for row in tuned] == pytest.approx([row.mse for row in plain])
+    assert all(row.mse_own_noise != pytest.approx(row.mse, rel=1e-3) for row in tuned)
+    assert study.summary()["methods"]["noisy"]["mse_own_noise"]["mean"] == pytest.approx(study.mean("untuned", "mse"))
+    assert "| MSE, own noise |" in study.markdown()
+    assert f"| {study.cell('noisy', 'mse', '.4f')} | {study.cell('untuned', 'mse', '.4f')} |" in study.markdown()
 
 
 def test_whatever_is_registered_is_compared(tiny_bundle, photos, fakes, monkeypatch, moody):
@@ -187,7 +206,7 @@ def test_numbers_that_json_has_not(tiny_bundle, fakes, monkeypatch):
     study = compare(tiny_bundle, {"black": black, "grey": black + 0.5}, methods=["perfect"], samples=0)
     assert json.loads(json.dumps(study.summary(), allow_nan=False))["methods"]["perfect"]["psnr"] == {"mean": None, "std": None}
     assert "| ∞ |" in study.markdown()
-    assert study.csv().splitlines()[1].startswith("black,perfect,0.0,inf,")
+    assert study.csv().splitlines()[1].startswith("black,perfect,0.0,0.0,inf,")
 
 
 def test_profiles(tiny_bundle, photos, fakes):

@@ -182,7 +182,7 @@ def print_summary(rows: list[tuple[str, Path, Inversion, dict[str, Any]]]) -> No
     trunk = next(iter(first["scores"]["perceptual"]))
     table = Table(title=f"{first['method']} in {first['model']} (perceptual distance by {trunk})", title_justify="left", box=SIMPLE_HEAD)
     table.add_column("photo", overflow="fold")
-    for name in ("MSE", "PSNR (dB)", "SSIM", "perceptual", "seconds"):
+    for name in ("MSE", "own noise", "PSNR (dB)", "SSIM", "perceptual", "seconds"):
         table.add_column(name, justify="right")
     measured = any("frechet" in report for *_, report in rows)
     if measured:
@@ -190,7 +190,8 @@ def print_summary(rows: list[tuple[str, Path, Inversion, dict[str, Any]]]) -> No
     for photo, _, _, report in rows:
         scores = report["scores"]
         psnr = "∞" if scores["psnr"] is None else f"{scores['psnr']:.1f}"
-        cells = [f"{scores['mse']:.4f}", psnr, f"{scores['ssim']:.3f}", f"{scores['perceptual'][trunk]:.3f}", f"{report['seconds']:.1f}"]
+        cells = [f"{scores['mse']:.4f}", f"{scores['mse_own_noise']:.4f}", psnr, f"{scores['ssim']:.3f}"]
+        cells += [f"{scores['perceptual'][trunk]:.3f}", f"{report['seconds']:.1f}"]
         if measured:
             cells.append(f"{report['frechet']['before']:.1f} → {report['frechet']['after']:.1f}")
         table.add_row(Path(photo).name, *cells)

@@ -99,7 +99,8 @@ def print_study(study: Study) -> None:
     title = f"{study.command}: {len(study.photos)} photos in {study.gan.name}, profile {study.label['profile']}"
     table = Table(title=f"{title} (perceptual distance by {study.trunk})", title_justify="left", box=SIMPLE_HEAD)
     table.add_column("method", no_wrap=True)
-    columns = [("mse", "MSE", ".4f"), ("psnr", "PSNR (dB)", ".1f"), ("ssim", "SSIM", ".3f"), ("perceptual", "perceptual", ".3f")]
+    columns = [("mse", "MSE", ".4f"), ("mse_own_noise", "own noise", ".4f"), ("psnr", "PSNR (dB)", ".1f")]
+    columns += [("ssim", "SSIM", ".3f"), ("perceptual", "perceptual", ".3f")]
     columns += [("seconds", "seconds", ".2f"), *([("frechet_after", "Fréchet distance", ".1f")] if study.frechet else [])]
     for _, head, _ in columns:
         table.add_column(head, justify="right", min_width=8, overflow="fold")  # on a narrow terminal the spread goes below the mean

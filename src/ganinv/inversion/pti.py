@@ -6,7 +6,8 @@ r"""Pivotal tuning inversion (Roich et al. 2022): find a pivot near W, then tune
     \;(+\; \lambda_R\, L_R(\theta))
 
 The optional locality regularisation :math:`L_R` compares the tuned with the untouched generator at codes on the way from the pivot to random
-ones, :math:`w_r = w_p + \alpha\, (w_z - w_p) / \lVert w_z - w_p \rVert`. It is off in the authors' released defaults, and here.
+ones, :math:`w_r = w_p + \alpha\, (w_z - w_p) / \lVert w_z - w_p \rVert`, the norm over all rows of the code ``[num_ws, w_dim]`` together. It is
+off in the authors' released defaults, and here.
 """
 
 from __future__ import annotations
@@ -43,8 +44,8 @@ class PTI:
     Attributes:
         stop_distance: stop once the perceptual distance falls below this; ``None`` runs all steps.
         locality_weight: weight of the locality regularisation (.1 in the paper; 0 is off).
-        alpha: distance from the pivot at which it is evaluated, in units of W (the authors' 30 is for 512 dimensions; this default is
-            scaled by the square root of the dimensions, to 128).
+        alpha: distance from the pivot at which it is evaluated, over all rows of the code together, so that each row moves alpha /
+            sqrt(num_ws) (the authors' 30 is for 512 dimensions; this default is scaled by the square root of the dimensions, to 128).
         pivot: how the pivot is found: by an encoder that stays near W (as HyperStyle's authors do it), or by projection into W (:data:`PIVOT`).
     """
 
@@ -142,7 +143,7 @@ def _tune(
             z = torch.randn(1, gan.G.z_dim, generator=random)
             with torch.no_grad():
                 direction = gan.G.mapping(z, config.locality_psi) - pivot
-                w_r = pivot + config.alpha * direction / direction.norm(dim=(1, 2), keepdim=True) * gan.G.num_ws**0.5
+                w_r = pivot + config.alpha * direction / direction.norm(dim=(1, 2), keepdim=True)
                 before = gan.G.synthesis(w_r, noise_mode="none")
             after = clone.G.synthesis(w_r, noise_mode="none")
             loss = loss + config.locality_weight * (perceptual(after, before).mean() + (after - before).square().mean())

