@@ -19,7 +19,9 @@ from ganinv.checkpoints import inspect, load, save_native
 from ganinv.perception.frechet import feature_statistics, frechet_distance, generator_statistics
 from ganinv.perception.scores import scores
 from ganinv.photos import load_target, pack_images, read_image, save_png, to_uint8
+from ganinv.training.data import shipped_selection
 from ganinv.training.dcgan import DCGAN
+from ganinv.training.selection import Selection
 from ganinv.training.gan import GanConfig
 
 RESULTS = {"clone.json", "clone.safetensors", "comparison.png", "reconstruction.png", "report.json"}
@@ -469,6 +471,34 @@ def test_train_data_draws_images(run, tmp_path, monkeypatch):
     assert (images.shape, images.dtype) == ((3, 3, 64, 64), np.uint8)
     assert json.loads((tmp_path / "data" / "train.json").read_text())["sha256"] in result.output
     assert len(np.load(tmp_path / "data" / "heldout.npy")) == 64
+    framed = images.copy()
+    result = run("train", "data", tmp_path / "data", "--images", "3", "--jobs", "1", "--plain")
+    assert result.exit_code == 0, result.output
+    assert not np.array_equal(np.load(tmp_path / "data" / "train.npy"), framed)
+
+
+def test_train_data_draws_the_images_of_a_selection(run, tmp_path, monkeypatch):
+    torch.save({"netG_state_dict": {f"main.{key}": value for key, value in DCGAN().state_dict().items()}}, tmp_path / "weights.tar")
+    monkeypatch.setattr("ganinv.training.dcgan.weights_path", lambda: tmp_path / "weights.tar")
+    shipped_selection("heldout").first(5).save(tmp_path / "five.npz")
+    result = run("train", "data", tmp_path / "data", "--selection", tmp_path / "five.npz", "--jobs", "1")
+    assert result.exit_code == 0, result.output
+    assert np.load(tmp_path / "data" / "train.npy").shape == (5, 3, 64, 64)
+    result = run("train", "data", tmp_path / "data", "--selection", tmp_path / "five.npz", "--plain")
+    assert result.exit_code == 2
+    assert "give neither --plain nor --images" in " ".join(result.output.split())
+    (tmp_path / "five.npz").write_text("no selection")
+    assert "is not a selection of training images" in one_sentence(run("train", "data", tmp_path, "--selection", tmp_path / "five.npz"))
+
+
+def test_train_select_goes_on_with_a_selection(run, tmp_path):
+    """One that is whole already: nothing has to be looked at."""
+    shipped_selection("heldout").save(tmp_path / "faces.npz")
+    result = run("train", "select", tmp_path / "faces.npz", "--images", "30", "--jobs", "1")
+    assert result.exit_code == 0, result.output
+    assert "64 faces among" in result.output
+    assert len(Selection.load(tmp_path / "faces.npz")) == 64
+    assert "is a selection from seed 20220223, not 7" in one_sentence(run("train", "select", tmp_path / "faces.npz", "--images", "30", "--seed", "7"))
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,6 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from sklearn.linear_model import Ridge
 from torch import Tensor
 
 from ..errors import GanInvError
@@ -176,6 +175,8 @@ class Proposal:
 
     @classmethod
     def fit(cls, z: Tensor, kinds: np.ndarray) -> Proposal:
+        from sklearn.linear_model import Ridge  # wanted by nobody who only draws what was selected
+
         x = cls._terms(z)
         return cls(np.stack([Ridge(alpha=RIDGE * len(x)).fit(x, kinds == kind).coef_ for kind in SHARES]))
 
@@ -320,7 +321,7 @@ def select(
         progress: called with (kept so far, ``n``).
 
     Returns:
-        The kept faces in the order of their numbers.
+        The kept faces in the order of their numbers; more than ``n`` where ``path`` held more.
 
     Raises:
         GanInvError: ``path`` holds something else, or a selection from another seed.
@@ -330,6 +331,7 @@ def select(
         found = Selection.load(path) if path.exists() else begin(seed, first_chunk, proposal, pool)
         if found.seed != seed:
             raise GanInvError(f"{path} is a selection from seed {found.seed}, not {seed}: name another file.")
+        before = len(found) if path.exists() else 0
         while kinds := [kind for kind, missing in found.missing(n).items() if missing > 0]:
             if progress:
                 progress(min(len(found), n), n)
@@ -341,6 +343,7 @@ def select(
             found.save(path)
             if interrupt.pending:
                 raise KeyboardInterrupt
-        found = found.first(n)
-        found.save(path)
+        if len(found) > before:  # a larger selection that was there already is left as it is
+            found = found.first(n)
+            found.save(path)
         return found
