@@ -21,8 +21,8 @@ from ganinv.perception.scores import scores
 from ganinv.photos import load_target, pack_images, read_image, save_png, to_uint8
 from ganinv.training.data import shipped_selection
 from ganinv.training.dcgan import DCGAN
-from ganinv.training.selection import Selection
 from ganinv.training.gan import GanConfig
+from ganinv.training.selection import Selection
 
 RESULTS = {"clone.json", "clone.safetensors", "comparison.png", "reconstruction.png", "report.json"}
 QUICK = ["--steps", "3", "--set", "initial.steps=2", "--set", "initial.perceptual_weight=0", "--set", "initial.w_avg_samples=100"]
