@@ -40,11 +40,12 @@ from ganinv.stylegan2.generator import MappingNetwork, SynthesisNetwork
 from ganinv.zoo import Bundle
 
 METHOD = sys.modules["ganinv.inversion.near_perfect"]  # the package has a function of that name
+GAME = sys.modules["ganinv.inversion.game"]
 GOALS = (0.01, 0.002, 0.0005)
 PARTS: dict[str, list[tuple[object, str]]] = {
     "generator, forward": [(SynthesisNetwork, "forward"), (MappingNetwork, "forward")],
     "discriminator, forward": [(Discriminator, "forward")],
-    "R1, its gradient": [(METHOD, "r1_from_logits")],
+    "R1, its gradient": [(GAME, "r1_from_logits")],
     "reconstruction": [(METHOD, "laplacian_pyramid_loss")],
     "backward, all": [(Tensor, "backward")],
     "Adam, both": [(torch.optim.Adam, "step")],

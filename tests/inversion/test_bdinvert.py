@@ -119,5 +119,5 @@ def test_an_interrupted_run_goes_on_exactly(gan, tiny_targets, result, tmp_path)
 
 
 def test_another_kind_of_encoder_is_refused(gan, tiny_targets):
-    with pytest.raises(GanInvError, match="ensemble is not an encoder of base codes: train one with `ganinv train encoder bdinvert`"):
+    with pytest.raises(GanInvError, match="encoder ensemble is not of the kind that bdinvert takes: train one with `ganinv train encoder bdinvert`"):
         bdinvert(gan, tiny_targets, dataclasses.replace(CONFIG, encoder="ensemble"))

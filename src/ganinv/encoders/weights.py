@@ -36,7 +36,7 @@ def encoder_for(method: str, gan: Bundle, name: str, kind: type[Network], in_cha
     """
     network = gan.encoder(name)
     if not isinstance(network, kind) or (in_channels is not None and network.config["in_channels"] != in_channels):  # type: ignore[index]
-        raise GanInvError(f"the encoder {name} is none for {method}: train one with `ganinv train encoder {method}`.")
+        raise GanInvError(f"the encoder {name} is not of the kind that {method} takes: train one with `ganinv train encoder {method}`.")
     return network
 
 
