@@ -1,0 +1,92 @@
+"""``ganinv study recovery``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .app import study_app
+from .console import open_model
+from .options import Align, Device, Framing, Half, Model, Precision, Profile, Quiet, Seed, Where, configure
+from .study import Backend, Jobs, Limit, PhotoSet, Samples, StudyPhotos, StudyProfile, Trunk, run_study
+
+
+@study_app.command(no_args_is_help=True)
+def recovery(
+    photos: StudyPhotos = None,
+    photo_set: PhotoSet = None,
+    problems: Annotated[
+        str | None,
+        typer.Option(
+            "--problems",
+            metavar="NAMES",
+            help="Names separated by commas, as for recover; by default gaussian:20 to gaussian:10000, the papers' curves.",
+        ),
+    ] = None,
+    solvers: Annotated[
+        str, typer.Option("--solvers", metavar="NAMES", help="all, or names separated by commas.")
+    ] = "csgm,pgd-gan,lasso-dct,lasso-wavelet",
+    noise: Annotated[float, typer.Option(min=0, metavar="SIGMA", help="Standard deviation of the noise.")] = 0.0,
+    model: Model = "faces64",
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="DIR", help="Where the table and the pictures go.")
+    ] = Path("recovery"),
+    limit: Limit = None,
+    align: Framing = Align.FACE,
+    profile: StudyProfile = Profile.FULL,
+    samples: Samples = None,
+    trunk: Trunk = "efficientnet-lite0",
+    seed: Seed = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--config",
+            metavar="SOLVER.KEY=VALUE",
+            help="A setting of one solver; may be repeated.",
+            rich_help_panel="Settings",
+        ),
+    ] = None,
+    jobs: Jobs = 1,
+    backend: Backend = "local",
+    device: Where = Device.CPU,
+    precision: Half = Precision.FP32,
+    quiet: Quiet = False,
+) -> None:
+    """Recover photos from their measurements, by several solvers.
+
+    Writes results.csv (one row a photo, solver and problem), summary.json, summary.md, grid.png, and curves.png of the error against the number of
+    Gaussian measurements. Finished tasks are kept: the same command goes on where it was stopped, and is instant when repeated.
+    """
+    from ..inverse import SOLVERS
+    from ..settings import seeded
+    from ..study import recovery as run_recovery
+    from ..study.profiles import default_config
+
+    names = list(SOLVERS) if solvers == "all" else [name.strip() for name in solvers.split(",")]
+    for name in names:
+        if name not in SOLVERS:
+            raise typer.BadParameter(
+                f"there is no solver {name!r}; use all, or some of {', '.join(SOLVERS)}", param_hint="--solvers"
+            )
+    gan = open_model(model, quiet, device, precision)
+    configs = {name: default_config(SOLVERS[name].config, gan, profile) for name in names}
+    if seed is not None:
+        configs = {name: seeded(config, seed) for name, config in configs.items()}
+    for change in changes or []:
+        name, _, setting = change.partition(".")
+        if name not in configs:
+            raise typer.BadParameter(
+                f"{change!r} should read SOLVER.KEY=VALUE, with one of {', '.join(configs)}", param_hint="--config"
+            )
+        configs[name] = configure(configs[name], [setting], "--config")
+    chosen = None if problems is None else [name.strip() for name in problems.split(",")]
+    run_study(
+        lambda targets, **options: run_recovery(gan, targets, chosen, names, configs, noise, seed or 0, **options),
+        *(gan, photos, photo_set, limit, align, profile, out, quiet),
+        samples=samples,
+        trunk=trunk,
+        jobs=jobs,
+        backend=backend,
+    )
