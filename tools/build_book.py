@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import nbformat
+import slides
 import toc
 import yaml
 from run_notebooks import PROFILES, problems
@@ -29,7 +30,11 @@ def stage(root: Path, target: Path, profile: str) -> None:
         config["html"]["announcement"] = FAST_NOTICE
     (target / "_config.yml").write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True), encoding="utf-8")
     shutil.copy(root / "_toc.yml", target)
+    if (root / "CITATION.cff").is_file():
+        shutil.copy(root / "CITATION.cff", target)
     shutil.copytree(root / "book", target / "book", ignore=shutil.ignore_patterns("__pycache__"))
+    if (root / "build" / "live").is_dir():  # what tools/export_web.py made for the live figures
+        shutil.copytree(root / "build" / "live", target / "book" / "_static" / "live" / "networks")
     for notebook in toc.notebooks(root):
         executed = root / "build" / "executed" / notebook
         if not executed.is_file():
@@ -57,14 +62,28 @@ def repository_url(root: Path) -> str | None:
     """The address that the book's links point to: GitHub's own variable in a workflow, else the clone's remote."""
     if os.environ.get("GITHUB_REPOSITORY"):
         return f"{os.environ.get('GITHUB_SERVER_URL', 'https://github.com')}/{os.environ['GITHUB_REPOSITORY']}"
-    git = subprocess.run(["git", "-C", str(root), "remote", "get-url", "origin"], capture_output=True, text=True)
-    found = re.fullmatch(r"(?:https://(?:[^@/]*@)?|git@|ssh://git@)(github\.com)[:/](.+?)(?:\.git)?/?", git.stdout.strip())
+    git = subprocess.run(
+        ["git", "-C", str(root), "remote", "get-url", "origin"], capture_output=True, encoding="utf-8", errors="replace"
+    )
+    found = re.fullmatch(
+        r"(?:https://(?:[^@/]*@)?|git@|ssh://git@)(github\.com)[:/](.+?)(?:\.git)?/?", git.stdout.strip()
+    )
     return f"https://{found[1]}/{found[2]}" if found else None
 
 
 def build(staged: Path, html: Path) -> None:
     """Run Jupyter Book with every warning an error; ``html`` is replaced only when the build has passed."""
-    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", str(staged), "--all", "-W", "-n", "--keep-going"]
+    command = [
+        sys.executable,
+        "-c",
+        "from jupyter_book.cli.main import main; main()",
+        "build",
+        str(staged),
+        "--all",
+        "-W",
+        "-n",
+        "--keep-going",
+    ]
     if subprocess.run(command).returncode:
         raise SystemExit("The book did not build: the warnings above say where")
     shutil.rmtree(html, ignore_errors=True)
@@ -80,6 +99,7 @@ def main(arguments: list[str] | None = None) -> int:
     root = options.root.resolve()
     stage(root, root / "build" / "stage", options.profile)
     build(root / "build" / "stage", root / "build" / "html")
+    slides.write(root, root / "build" / "html")
     return 0
 
 

@@ -75,7 +75,9 @@ def clean(notebook: NotebookNode, profile: str, private_paths: dict[str, str]) -
         if cell.cell_type != "code":
             continue
         if "parameters" in cell.metadata.get("tags", []):
-            cell.source = re.sub(r"^profile\s*=\s*(['\"]).*?\1", f'profile = "{profile}"', cell.source, flags=re.MULTILINE)
+            cell.source = re.sub(
+                r"^profile\s*=\s*(['\"]).*?\1", f'profile = "{profile}"', cell.source, flags=re.MULTILINE
+            )
         if cell.execution_count is not None:
             number += 1
             cell.execution_count = number
@@ -118,6 +120,31 @@ def hide_paths(output: NotebookNode, private_paths: dict[str, str]) -> NotebookN
     return output
 
 
+def private_paths(root: Path) -> dict[str, str]:
+    """The folders of this machine that the book does not show, and what it prints in their place; ``/``, a home without a person, is none."""
+    home = os.path.expanduser("~")
+    homes = {home: "~"} if os.path.isabs(home) and Path(home) != Path(home).parent else {}
+    return {**homes, tempfile.gettempdir(): "<temporary folder>", f"{root}{os.sep}": "", str(root): "."}
+
+
+def kernel_environment(root: Path, jobs: int) -> dict[str, str]:
+    """What a notebook's kernel finds in its environment: its share of the cores, and of the user's own nothing that would change a figure."""
+    threads = str(max(1, (os.cpu_count() or 1) // jobs))
+    # figures are drawn inline, for the page
+    user = {key: value for key, value in os.environ.items() if key != "MPLBACKEND"}
+    return {
+        **user,
+        "OMP_NUM_THREADS": threads,
+        "MKL_NUM_THREADS": threads,
+        "JUPYTER_PREFER_ENV_PATH": "1",
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+        "MPLCONFIGDIR": str(
+            root / "build" / "matplotlib"
+        ),  # not the user's matplotlibrc; and the list of fonts is made once
+        "PYTHONUTF8": "1",  # notebooks are UTF-8
+    }
+
+
 def problems(notebook: NotebookNode) -> list[str]:
     """What keeps an executed notebook out of the book, one sentence each."""
     found = []
@@ -138,9 +165,13 @@ def problems(notebook: NotebookNode) -> list[str]:
                 found.append(f"{where} wrote to stderr: {first_line(output.text)}")
             elif output.output_type == "stream" and re.search(r"\r(?!\n)|\x1b\[|\d+%\|", output.text):
                 found.append(f"{where} printed a progress bar or terminal codes: {first_line(output.text)}")
-            text = output.get("text", "") + "".join(v for m, v in data.items() if m == "text/plain" and isinstance(v, str))
+            text = output.get("text", "") + "".join(
+                v for m, v in data.items() if m == "text/plain" and isinstance(v, str)
+            )
             if re.search(r"<[\w.]+ .*\bat 0x[0-9a-f]+>", text) and WIDGET_VIEW not in data:
-                found.append(f"{where} printed an object's address (end its last line with a semicolon): {first_line(text)}")
+                found.append(
+                    f"{where} printed an object's address (end its last line with a semicolon): {first_line(text)}"
+                )
         is_figure = "figure" in cell.metadata.get("mystnb", {})
         if is_figure and images != 1:
             found.append(f"{where} is a figure and should show exactly one image, but shows {images}")
@@ -173,7 +204,8 @@ def execute(source: Path, target: Path, profile: str, timeout: float, environmen
     with tempfile.TemporaryDirectory(prefix="ganinv-notebook-") as folder:
         command = [sys.executable, "-m", "papermill", str(source), str(target), "-p", "profile", profile]
         command += ["-k", "python3", "--cwd", folder, "--no-progress-bar", "--no-log-output"]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True)
+        pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "encoding": "utf-8", "errors": "replace"}
+        process = subprocess.Popen(command, env=environment, start_new_session=True, **pipes)
         try:
             _, errors = process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
@@ -198,14 +230,10 @@ def run_notebook(root: Path, notebook: Path, profile: str, timeout: float, jobs:
     target.unlink(missing_ok=True)
     found = missing_parameters(source)
     if not found:
-        threads = str(max(1, (os.cpu_count() or 1) // jobs))
-        environment = {**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "JUPYTER_PREFER_ENV_PATH": "1"}
-        environment["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
         raw = target.with_suffix(".raw.ipynb")
-        failure = execute(source, raw, profile, timeout, environment)
+        failure = execute(source, raw, profile, timeout, kernel_environment(root, jobs))
         if failure is None:
-            private = {f"{root}{os.sep}": "", str(root): ".", str(Path.home()): "~", tempfile.gettempdir(): "<temporary folder>"}
-            finished = clean(nbformat.read(raw, as_version=4), profile, private)
+            finished = clean(nbformat.read(raw, as_version=4), profile, private_paths(root))
             found = problems(finished)
             if not found:
                 nbformat.write(finished, target)
@@ -237,6 +265,10 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"  {notebook}: {state}", flush=True)
         return result
 
+    # Matplotlib lists the fonts once, and says so on stderr where that takes long: not in a notebook.
+    subprocess.run(
+        [sys.executable, "-c", "import matplotlib.font_manager"], env=kernel_environment(root, 1), capture_output=True
+    )
     with ThreadPoolExecutor(options.jobs) as pool:
         results = list(pool.map(run, chosen))
     for result in results:

@@ -44,8 +44,8 @@ def book(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("book")
     shutil.copy(ROOT / "_config.yml", root)
     shutil.copytree(ROOT / "book", root / "book", ignore=shutil.ignore_patterns("vendor", "__pycache__"))
-    (root / "book" / "index.md").write_text(FRONT)
-    (root / "_toc.yml").write_text(TOC)
+    (root / "book" / "index.md").write_text(FRONT, encoding="utf-8")
+    (root / "_toc.yml").write_text(TOC, encoding="utf-8")
     (root / "src").mkdir()
     (root / "notebooks").mkdir()
     shutil.copy(ROOT / "notebooks" / "_template.ipynb", root / "notebooks" / "01_template.ipynb")
@@ -114,12 +114,36 @@ def test_numbers_in_the_text_come_from_the_cells(chapter):
 
 def test_equations_exercises_and_citations_are_linked(chapter):
     assert re.search(r'href="#equation-eq-nearest-projection">Eq. 1.1</a>', chapter)
-    assert re.search(r'href="../book/bibliography.html#id\d+"[^>]*><span>Zhu <em>et al.</em>, 2016</span>|Zhu.*?2016', chapter)
-    assert len(re.findall(r'class="exercise admonition"', chapter)) == 2
-    assert len(re.findall(r'class="solution dropdown admonition"', chapter)) == 2
+    assert re.search(
+        r'href="../book/bibliography.html#id\d+"[^>]*><span>Zhu <em>et al.</em>, 2016</span>|Zhu.*?2016', chapter
+    )
+    assert len(re.findall(r'class="exercise admonition"', chapter)) == 3
+    assert len(re.findall(r'class="solution dropdown admonition"', chapter)) == 3
     references = chapter[chapter.index('id="references"') :]
     assert "Kingma" in references
     assert "Goodfellow" not in references  # only what this chapter cites
+
+
+def test_a_chapter_has_a_card_a_quiz_and_marked_exercises(chapter):
+    card = re.search(r'<div class="chapter-card admonition">.*?</div>', chapter, flags=re.DOTALL)[0]
+    for words in ("introductory", "about 5 minutes to read, at most 1 to run", "explain the distance that remains"):
+        assert words in card
+    assert re.search(r'go on with <a class="reference internal" href="#chapter-nearest-point">', card)
+    quiz = re.search(r'<ol class="arabic[^"]*quiz[^"]*">.*?(?=<section id="references">)', chapter, flags=re.DOTALL)[0]
+    assert quiz.count('<details class="quiz-answer">') == quiz.count("<summary>Answer</summary>") == 4
+    assert "<details open" not in quiz
+    assert re.search(r"<p><strong>a\.</strong> The generator and the photo are fixed", quiz)
+    assert "<input" not in quiz
+    assert "<script" not in quiz
+    marks = re.findall(r'<span class="difficulty" role="img" aria-label="(\w+)">(.{3})</span>', chapter)
+    assert marks == [("easy", "★☆☆")] * 3
+
+
+def test_imports_are_folded_and_code_can_be_copied(book, chapter):
+    fold = re.search(r'<details class="admonition hide above-input">(.*?)</details>', chapter, flags=re.DOTALL)[1]
+    assert "ipywidgets" in fold
+    assert "copybutton.js" in chapter
+    assert (book / "build/html/_static/copybutton.js").is_file()
 
 
 def test_the_profile_that_ran_is_the_one_shown(chapter):
@@ -148,9 +172,13 @@ def test_a_warning_fails_the_build_and_keeps_the_last_good_pages(book):
 @pytest.fixture
 def small(tmp_path) -> Path:
     (tmp_path / "book").mkdir()
-    (tmp_path / "book" / "index.md").write_text("# Title\n")
-    (tmp_path / "_config.yml").write_text("title: T\nrepository: {url: https://example.org/default}\nhtml: {}\n")
-    (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: book/index\nchapters: [{file: notebooks/a}]\n")
+    (tmp_path / "book" / "index.md").write_text("# Title\n", encoding="utf-8")
+    (tmp_path / "_config.yml").write_text(
+        "title: T\nrepository: {url: https://example.org/default}\nhtml: {}\n", encoding="utf-8"
+    )
+    (tmp_path / "_toc.yml").write_text(
+        "format: jb-book\nroot: book/index\nchapters: [{file: notebooks/a}]\n", encoding="utf-8"
+    )
     (tmp_path / "notebooks").mkdir()
     nbformat.write(new_notebook(), tmp_path / "notebooks" / "a.ipynb")
     return tmp_path
@@ -185,9 +213,9 @@ def test_links_point_to_the_repository_of_the_clone(small, monkeypatch, remote, 
     subprocess.run(["git", "init", "-q", str(small)], check=True)
     if remote:
         subprocess.run(["git", "-C", str(small), "remote", "add", "origin", remote], check=True)
-    (small / "_toc.yml").write_text("format: jb-book\nroot: book/index\n")
+    (small / "_toc.yml").write_text("format: jb-book\nroot: book/index\n", encoding="utf-8")
     build_book.stage(small, small / "stage", "full")
-    assert yaml.safe_load((small / "stage/_config.yml").read_text())["repository"]["url"] == url
+    assert yaml.safe_load((small / "stage/_config.yml").read_text(encoding="utf-8"))["repository"]["url"] == url
 
 
 def test_github_names_its_repository_itself(small, monkeypatch):
@@ -197,6 +225,6 @@ def test_github_names_its_repository_itself(small, monkeypatch):
 
 
 def test_only_a_fast_build_says_so(small):
-    (small / "_toc.yml").write_text("format: jb-book\nroot: book/index\n")
+    (small / "_toc.yml").write_text("format: jb-book\nroot: book/index\n", encoding="utf-8")
     build_book.stage(small, small / "stage", "full")
-    assert "announcement" not in yaml.safe_load((small / "stage/_config.yml").read_text())["html"]
+    assert "announcement" not in yaml.safe_load((small / "stage/_config.yml").read_text(encoding="utf-8"))["html"]

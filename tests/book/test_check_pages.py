@@ -11,10 +11,16 @@ import vendor
 
 ROOT = Path(__file__).parents[2]
 BROWSER = os.environ.get("CHROMIUM", "/usr/bin/chromium")
-needs_modules = pytest.mark.skipif(not (ROOT / "node_modules" / "playwright-core").is_dir(), reason="node_modules is not installed")
-needs_browser = pytest.mark.skipif(not (Path(BROWSER).exists() and shutil.which("node")), reason="no Chromium or no node")
+needs_modules = pytest.mark.skipif(
+    not (ROOT / "node_modules" / "playwright-core").is_dir(), reason="node_modules is not installed"
+)
+needs_browser = pytest.mark.skipif(
+    not (Path(BROWSER).exists() and shutil.which("node")), reason="no Chromium or no node"
+)
 
-DOT = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==")
+DOT = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
 PAGE = '<!doctype html><html lang="en"><head><title>T</title><link rel="icon" href="data:,"></head><body><main><h1>T</h1>{}</main></body></html>'
 
 
@@ -30,11 +36,15 @@ def test_faults_are_found_and_sound_pages_pass(tmp_path):
     site.mkdir()
     (site / "dot.png").write_bytes(DOT)
     sound = '<p>Text.</p><img src="dot.png" alt="A red dot."><p><a href="index.html">Start</a></p>'
-    (site / "index.html").write_text(PAGE.format(sound))
+    (site / "index.html").write_text(PAGE.format(sound), encoding="utf-8")
     good = check(site, tmp_path / "shots")
     assert good.returncode == 0, good.stderr
     assert "1 pages at 1280 and 390 px: no problem(s)" in good.stdout
-    assert {path.name for path in (tmp_path / "shots").iterdir()} == {"index-1280.png", "index-1280-dark.png", "index-390.png"}
+    assert {path.name for path in (tmp_path / "shots").iterdir()} == {
+        "index-1280.png",
+        "index-1280-dark.png",
+        "index-390.png",
+    }
 
     faults = {
         "image without alt text": '<img src="dot.png">',
@@ -50,7 +60,7 @@ def test_faults_are_found_and_sound_pages_pass(tmp_path):
         "link to a missing file: gone.html": '<a href="gone.html">gone</a>',
         "link to a missing anchor: index.html#gone": '<a href="index.html#gone">gone</a>',
     }
-    (site / "index.html").write_text(PAGE.format("".join(faults.values())))
+    (site / "index.html").write_text(PAGE.format("".join(faults.values())), encoding="utf-8")
     bad = check(site, tmp_path / "shots")
     assert bad.returncode == 1
     assert [fault for fault in faults if fault not in bad.stderr] == []
@@ -67,7 +77,12 @@ def test_says_what_is_missing(tmp_path):
 @needs_modules
 def test_vendored_files_come_with_their_licences(tmp_path):
     vendor.vendor(ROOT / "node_modules", tmp_path / "vendor")
-    for name in ("mathjax/tex-mml-chtml.js", "mathjax/output/chtml/fonts/woff-v2", "mathjax/LICENSE", "html-manager/embed.js"):
+    for name in (
+        "mathjax/tex-mml-chtml.js",
+        "mathjax/output/chtml/fonts/woff-v2",
+        "mathjax/LICENSE",
+        "html-manager/embed.js",
+    ):
         assert (tmp_path / "vendor" / name).exists()
     licences = (tmp_path / "vendor/html-manager/LICENSES.txt").read_text(encoding="utf-8")
     for package in ("@jupyter-widgets/html-manager", "@lumino/widgets", "jquery", "underscore"):

@@ -14,7 +14,9 @@ CI = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
 
 
 def dry_run(*arguments: str) -> subprocess.CompletedProcess:
-    environment = {key: value for key, value in os.environ.items() if key not in ("MAKEFLAGS", "MAKELEVEL", "PROFILE", "JOBS")}
+    environment = {
+        key: value for key, value in os.environ.items() if key not in ("MAKEFLAGS", "MAKELEVEL", "PROFILE", "JOBS")
+    }
     return subprocess.run(["make", "-n", "-B", *arguments], cwd=ROOT, capture_output=True, text=True, env=environment)
 
 
@@ -59,7 +61,9 @@ def test_the_continuous_integration_runs_the_readmes_commands():
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
     assert "set -euo pipefail" in CI
     lines = CI.splitlines()
-    order = [lines.index(command) for command in ("make book PROFILE=fast", "make lint", "make check-pages", "make test")]
+    order = [
+        lines.index(command) for command in ("make book PROFILE=fast", "make lint", "make check-pages", "make test")
+    ]
     assert order == sorted(order)  # the tests come last, so that their summary is the last thing printed
     for tool in ("ruff check", "ruff format --check", "nbstripout --verify", "mypy src"):
         assert tool in MAKEFILE

@@ -21,7 +21,9 @@ def test_entry_is_complete(key):
     assert fields[VENUE[entry.type]]
     assert re.fullmatch(r"(19|20)\d\d", fields["year"])
     assert fields["year"] in key
-    assert key.startswith(re.sub(r"[^a-z]", "", re.sub(r"\{\\.(\w)\}", r"\1", entry.persons["author"][0].last_names[-1].lower())))
+    assert key.startswith(
+        re.sub(r"[^a-z]", "", re.sub(r"\{\\.(\w)\}", r"\1", entry.persons["author"][0].last_names[-1].lower()))
+    )
     assert "eprint" in fields or "doi" in fields or "url" in fields
     if "eprint" in fields:
         assert re.fullmatch(r"\d{4}\.\d{4,5}", fields["eprint"])
@@ -42,14 +44,28 @@ def test_entries_are_sorted_and_each_work_is_there_once():
     assert len(set(titles)) == len(titles)
 
 
-def test_every_citation_has_an_entry():
+def test_citations_and_entries_belong_together():
     texts = {path: path.read_text(encoding="utf-8") for path in (ROOT / "book").glob("*.md")}
     for path in (ROOT / "notebooks").glob("*.ipynb"):
         cells = nbformat.read(path, as_version=4).cells
         captions = [cell.metadata.get("mystnb", {}).get("figure", {}).get("caption", "") for cell in cells]
         texts[path] = "\n".join([cell.source for cell in cells if cell.cell_type == "markdown"] + captions)
     cited = {
-        (path.name, key.strip()) for path, text in texts.items() for keys in re.findall(r"\{cite:\w+\}`([^`]+)`", text) for key in keys.split(",")
+        (path.name, key.strip())
+        for path, text in texts.items()
+        for keys in re.findall(r"\{cite:\w+\}`([^`]+)`", text)
+        for key in keys.split(",")
     }
     assert cited
     assert sorted(item for item in cited if item[1] not in ENTRIES) == []
+    assert sorted(set(ENTRIES) - {key for _, key in cited}) == []
+
+
+def test_works_that_a_notebooks_code_names_are_cited_there():
+    """A figure that is made of papers, such as a timeline, takes its years from their keys."""
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        cells = nbformat.read(path, as_version=4).cells
+        code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
+        text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+        named = set(re.findall(r'"([a-z]{2,}(?:19|20)\d\d[a-z0-9]+)"', code))
+        assert sorted(key for key in named if key not in ENTRIES or not re.search(rf"[`,]{key}[`,]", text)) == [], path

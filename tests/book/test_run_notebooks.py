@@ -6,7 +6,16 @@ import nbformat
 import pytest
 import run_notebooks
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
-from run_notebooks import cache_key, clean, fingerprint, main, missing_parameters, problems
+from run_notebooks import (
+    cache_key,
+    clean,
+    fingerprint,
+    kernel_environment,
+    main,
+    missing_parameters,
+    private_paths,
+    problems,
+)
 
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 FIGURE = {"mystnb": {"figure": {"name": "fig-a", "caption": "A figure."}, "image": {"alt": "A dot."}}}
@@ -17,7 +26,9 @@ def image():
 
 
 def widget():
-    return new_output("display_data", data={run_notebooks.WIDGET_VIEW: {"model_id": "a"}, "text/plain": "IntSlider(value=0)"})
+    return new_output(
+        "display_data", data={run_notebooks.WIDGET_VIEW: {"model_id": "a"}, "text/plain": "IntSlider(value=0)"}
+    )
 
 
 def stream(text, name="stdout"):
@@ -33,7 +44,10 @@ def executed(*cells):
 
 
 def test_good_outputs_pass():
-    assert problems(executed(([stream("mse 0.01\n")], {}), ([image()], FIGURE), ([widget()], {}), ([image()], FIGURE))) == []
+    assert (
+        problems(executed(([stream("mse 0.01\n")], {}), ([image()], FIGURE), ([widget()], {}), ([image()], FIGURE)))
+        == []
+    )
 
 
 @pytest.mark.parametrize(
@@ -43,7 +57,11 @@ def test_good_outputs_pass():
         ([stream("UserWarning: old\n", "stderr")], {}, "wrote to stderr: 'UserWarning: old'"),
         ([stream("\r 10%|#   | 1/10")], {}, "progress bar"),
         ([stream("\x1b[1mbold\x1b[0m\n")], {}, "terminal codes"),
-        ([new_output("execute_result", data={"text/plain": "<matplotlib.legend.Legend at 0x7f31c8b0>"})], {}, "object's address"),
+        (
+            [new_output("execute_result", data={"text/plain": "<matplotlib.legend.Legend at 0x7f31c8b0>"})],
+            {},
+            "object's address",
+        ),
         ([stream("done\n")], FIGURE, "exactly one image, but shows 0"),
         ([image(), image()], FIGURE, "exactly one image, but shows 2"),
         ([image()], {}, "without a caption"),
@@ -68,7 +86,10 @@ def test_clean_leaves_only_what_the_reader_should_see():
     notebook = executed(
         ([], {"tags": ["parameters"], "papermill": {"duration": 0.1}}),
         ([], {"tags": ["injected-parameters"]}),
-        ([stream("/home/me/book/src/"), stream("a.py\n"), stream("warning", "stderr")], {"execution": {"iopub.execute_input": "2026"}}),
+        (
+            [stream("/home/me/book/src/"), stream("a.py\n"), stream("warning", "stderr")],
+            {"execution": {"iopub.execute_input": "2026"}},
+        ),
         ([new_output("execute_result", data={"text/plain": "'/home/me/x'", "image/png": PNG}, execution_count=9)], {}),
     )
     notebook.cells[0].source = 'profile = "full"  # or "fast"'
@@ -84,7 +105,10 @@ def test_clean_leaves_only_what_the_reader_should_see():
     assert cleaned.cells[0].source == 'profile = "fast"  # or "fast"'
     assert cleaned.cells[0].metadata == {"tags": ["parameters"]}
     assert cleaned.cells[1].metadata == {}
-    assert [(output.name, output.text) for output in cleaned.cells[1].outputs] == [("stdout", "src/a.py\n"), ("stderr", "warning")]
+    assert [(output.name, output.text) for output in cleaned.cells[1].outputs] == [
+        ("stdout", "src/a.py\n"),
+        ("stderr", "warning"),
+    ]
     assert cleaned.cells[2].outputs[0].data == {"text/plain": "'~/x'", "image/png": PNG}
     assert cleaned.cells[2].outputs[0].execution_count == 3
     assert cleaned.metadata == {
@@ -99,17 +123,21 @@ def test_clean_leaves_only_what_the_reader_should_see():
 def book(tmp_path):
     """A book folder, and a function that adds a notebook of the given code cells to it."""
     (tmp_path / "src").mkdir()
-    (tmp_path / "src" / "module.py").write_text("answer = 42\n")
+    (tmp_path / "src" / "module.py").write_text("answer = 42\n", encoding="utf-8")
     (tmp_path / "notebooks").mkdir()
     chapters = []
 
     def add(name, *sources, parameters='profile = "full"'):
-        notebook = new_notebook(cells=[new_markdown_cell("# Title"), new_code_cell(parameters, metadata={"tags": ["parameters"]})])
+        notebook = new_notebook(
+            cells=[new_markdown_cell("# Title"), new_code_cell(parameters, metadata={"tags": ["parameters"]})]
+        )
         notebook.cells += [new_code_cell(source) for source in sources]
         notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
         nbformat.write(notebook, tmp_path / "notebooks" / f"{name}.ipynb")
         chapters.append(f"  - file: notebooks/{name}\n")
-        (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: index\nchapters:\n" + "".join(chapters))
+        (tmp_path / "_toc.yml").write_text(
+            "format: jb-book\nroot: index\nchapters:\n" + "".join(chapters), encoding="utf-8"
+        )
         return tmp_path
 
     return add
@@ -135,6 +163,24 @@ def test_runs_what_the_table_of_contents_lists_and_reuses_it(book, capsys):
     assert "01_good.ipynb: unchanged, reused" in capsys.readouterr().out
 
 
+def test_the_users_environment_changes_no_figure(tmp_path, monkeypatch):
+    monkeypatch.setenv("MPLBACKEND", "TkAgg")
+    monkeypatch.setenv("MPLCONFIGDIR", str(tmp_path / "mine"))
+    environment = kernel_environment(tmp_path, 2)
+    assert "MPLBACKEND" not in environment
+    assert environment["MPLCONFIGDIR"] == str(tmp_path / "build" / "matplotlib")
+    assert environment["PATH"] == os.environ["PATH"]
+
+
+@pytest.mark.parametrize(("home", "shown"), [("/", None), ("", None), ("/home/me", "~")])
+def test_a_home_that_is_the_root_is_not_replaced(tmp_path, monkeypatch, home, shown):
+    monkeypatch.setenv("HOME", home)
+    paths = private_paths(tmp_path)
+    assert paths.get(home) == shown
+    assert not {"", "/"} & set(paths)
+    assert (paths[str(tmp_path)], paths[f"{tmp_path}/"]) == (".", "")
+
+
 def test_a_notebook_that_takes_too_long_is_stopped_with_its_kernel(book, tmp_path, capsys):
     mark = tmp_path / "pid"
     root = book("01_slow", f"import os, time; open({str(mark)!r}, 'w').write(str(os.getpid())); time.sleep(900)")
@@ -143,7 +189,7 @@ def test_a_notebook_that_takes_too_long_is_stopped_with_its_kernel(book, tmp_pat
         assert f"ran longer than {limit} s" in capsys.readouterr().err
         if mark.exists():
             break
-    kernel = int(mark.read_text())
+    kernel = int(mark.read_text(encoding="utf-8"))
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline and is_running(kernel):
         time.sleep(0.1)
@@ -156,7 +202,8 @@ def is_running(pid: int) -> bool:
     except ProcessLookupError:
         return False
     status = Path(f"/proc/{pid}/stat")
-    return not (status.exists() and status.read_text().split(")")[-1].split()[0] == "Z")  # a zombie is not running
+    # a zombie is not running
+    return not (status.exists() and status.read_text(encoding="utf-8").split(")")[-1].split()[0] == "Z")
 
 
 def test_a_notebook_without_the_parameter_is_not_run(book, capsys):
@@ -171,7 +218,7 @@ def test_cache_key_follows_source_profile_and_package(book):
     notebook = nbformat.read(root / "notebooks/01_a.ipynb", as_version=4)
     before = fingerprint(root)
     keys = {cache_key(notebook, "fast", before), cache_key(notebook, "full", before)}
-    (root / "src/module.py").write_text("answer = 43\n")
+    (root / "src/module.py").write_text("answer = 43\n", encoding="utf-8")
     keys.add(cache_key(notebook, "fast", fingerprint(root)))
     notebook.cells[-1].source = "print(2)"
     keys.add(cache_key(notebook, "fast", before))

@@ -1,0 +1,105 @@
+"""The directive ``{live}``: a figure that runs a network in the reader's browser, with a still in its place until, and wherever, it does not.
+
+.. code-block:: markdown
+
+   :::{live} latent-explorer
+   :name: fig-basics-explorer
+   :title: Latent explorer
+   :alt: What can be seen on the still.
+   The caption.
+   :::
+
+The scripts are in ``book/_static/live``, a file a kind; ``tools/export_web.py`` makes the networks and the stills, ``tools/build_book.py`` puts
+them into ``book/_static/live/networks``.
+"""
+
+from __future__ import annotations
+
+import json
+from html import escape
+from pathlib import Path
+from typing import Any, ClassVar
+
+from docutils import nodes
+from docutils.parsers.rst import directives
+from sphinx.util.docutils import SphinxDirective
+
+STATIC = "book/_static"
+RUNTIME = "vendor/onnxruntime/runtime.js"
+# which networks each kind of figure loads, by model, where "*" stands for the model of the directive
+KINDS: dict[str, dict[str, list[str]]] = {
+    "latent-explorer": {"*": ["mapping", "synthesis"]},
+    "near-perfect": {"*": ["mapping", "drawing", "tuning", "weights"], "face_detector": ["p_net", "r_net", "o_net"]},
+    "your-photo": {"*": ["mapping", "synthesis"], "face_detector": ["p_net", "r_net", "o_net"]},
+}
+
+
+def megabytes(static: Path, kind: str, model: str) -> float:
+    """What a reader who starts a figure loads.
+
+    Raises:
+        FileNotFoundError: the model was not exported.
+    """
+    size = (static / RUNTIME).stat().st_size
+    for which, wanted in KINDS[kind].items():
+        manifest = static / "live" / "networks" / which.replace("*", model) / "manifest.json"
+        sizes = json.loads(manifest.read_text(encoding="utf-8"))["bytes"]
+        size += sum(sizes[name] for name in wanted)
+    return size / 1e6
+
+
+class LiveFigure(SphinxDirective):
+    required_arguments = 1  # the kind
+    has_content = True  # the caption
+    option_spec: ClassVar[dict[str, Any]] = {
+        "name": directives.unchanged_required,
+        "title": directives.unchanged_required,
+        "alt": directives.unchanged_required,
+        "model": directives.unchanged_required,
+        "spaces": directives.unchanged_required,
+    }
+
+    def run(self) -> list[nodes.Node]:
+        kind, model = self.arguments[0], self.options.get("model", "faces64")
+        if kind not in KINDS:
+            raise self.error(f"there is no live figure {kind!r}: choose from {', '.join(KINDS)}")
+        if missing := [name for name in ("alt", "title") if name not in self.options]:
+            raise self.error(f"a live figure needs {' and '.join(missing)}")
+        try:
+            size = megabytes(Path(self.env.srcdir) / STATIC, kind, model)
+        except FileNotFoundError as error:
+            raise self.error(
+                f"{error.filename} is missing: run tools/vendor.py and tools/export_web.py first"
+            ) from None
+
+        still = f"/{STATIC}/live/networks/{model}/{kind}.png"
+        figure = nodes.figure("", nodes.image(uri=still, alt=self.options["alt"], classes=["pixels"]))
+        parsed, messages = self.parse_inline(" ".join(self.content))
+        figure += nodes.caption("", "", *parsed)
+        self.set_source_info(figure)
+        self.add_name(figure)
+        app = {
+            "live": kind,
+            "model": model,
+            "name": self.options["title"],
+            "button": f"Start it in this page ({size:.1f} MB)",
+        }
+        app |= {key: self.options[key] for key in ("spaces",) if key in self.options}
+        attributes = " ".join(f'data-{key}="{escape(value)}"' for key, value in app.items())
+        container = nodes.container(
+            "", figure, nodes.raw("", f"<div {attributes} hidden></div>", format="html"), classes=["live"]
+        )
+        return [container, *messages]
+
+
+def add_scripts(app: Any, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:
+    """Only pages that have a live figure load anything for it."""
+    if doctree is not None and any("live" in node["classes"] for node in doctree.findall(nodes.container)):
+        app.add_js_file("live/live.js")
+        app.add_css_file("live/live.css")
+
+
+def setup(app: Any) -> dict[str, Any]:
+    app.add_directive("live", LiveFigure)
+    app.connect("html-page-context", add_scripts)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

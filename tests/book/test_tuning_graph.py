@@ -1,0 +1,49 @@
+"""The written-out backward pass has to be the one that autograd takes."""
+
+import pytest
+import torch
+
+pytest.importorskip("onnx")
+pytest.importorskip("onnxscript")
+
+from tuning_graph import drawing, tuned_names, tuning_step
+
+from ganinv.inversion.near_perfect import NearPerfect, _Comparison
+
+CONFIG = NearPerfect(lambda_adv=0.0, lambda_global=0.0)
+
+
+def test_loss_image_and_gradients_are_those_of_autograd(make_bundle, tiny_targets):
+    G = make_bundle(0).G.to(memory_format=torch.contiguous_format)
+    graph, examples, inputs, outputs = tuning_step(G, CONFIG)
+    random = torch.Generator().manual_seed(0)
+    ws = examples[0] + 0.3 * torch.randn(examples[0].shape, generator=random)
+    target, weights = tiny_targets[:1], (torch.tensor([30.0]), torch.tensor([700.0]))
+    with torch.no_grad():
+        found = dict(zip(outputs, graph(ws, target, *weights, *examples[4:]), strict=True))
+
+    ws.requires_grad_()
+    names = inputs[4:]
+    parameters = {name: p.requires_grad_(name in names) for name, p in G.named_parameters()}
+    image = G.synthesis(ws)
+    recon = _Comparison(target, CONFIG).photos(image, {})["recon"]
+    mse = (image - target).square().mean(dim=(1, 2, 3))
+    (weights[0] * recon + weights[1] * mse).sum().backward()
+    assert torch.allclose(found["image"], image, atol=1e-5)
+    assert torch.allclose(found["recon"], recon)
+    assert torch.allclose(found["mse"], mse)
+    for name in ("ws", *names):
+        expected = ws.grad if name == "ws" else parameters[name].grad
+        error = (found[f"grad:{name}"] - expected).norm() / expected.norm()
+        assert error < 1e-4, name
+    assert not any(name.endswith("noise_strength") for name in names)
+    assert not any(name.startswith("mapping") for name in names)
+
+
+def test_the_synthesis_takes_its_weights_as_inputs(make_bundle, another_bundle):
+    G = make_bundle(0).G.to(memory_format=torch.contiguous_format)
+    graph, (ws, *values), inputs, _ = drawing(G)
+    assert inputs == ["ws", *tuned_names(G)]
+    with torch.no_grad():
+        assert torch.allclose(graph(ws, *values), G.synthesis(ws), atol=1e-5)
+        assert not torch.allclose(graph(ws, *(0.5 * value for value in values)), G.synthesis(ws), atol=1e-2)
