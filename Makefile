@@ -3,6 +3,7 @@
 PROFILE ?= full
 JOBS ?= 2
 PORT ?= 8000
+MODEL ?= faces64
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PYTEST_ARGS ?=
 
@@ -23,6 +24,7 @@ endif
 
 book: install vendor ## Install, run the notebooks (PROFILE=full or fast, JOBS=2 at a time) and build the pages
 	$(BIN)/python tools/run_notebooks.py --profile $(PROFILE) --jobs $(JOBS)
+	$(BIN)/python tools/export_web.py --model $(MODEL)
 	$(BIN)/python tools/build_book.py --profile $(PROFILE)
 	@echo
 	@echo "The book is ready:  file://$(CURDIR)/$(PAGES)"
@@ -54,7 +56,7 @@ $(VENV)/.installed: pyproject.toml
 
 vendor: book/_static/vendor/mathjax/LICENSE
 
-book/_static/vendor/mathjax/LICENSE: node_modules/.package-lock.json tools/vendor.py
+book/_static/vendor/mathjax/LICENSE: node_modules/.package-lock.json tools/vendor.py tools/pack.py
 	$(BIN)/python tools/vendor.py
 	@touch $@
 

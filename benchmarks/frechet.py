@@ -19,15 +19,32 @@ import numpy as np
 import torch
 
 import ganinv
-from ganinv.perception.features import FEATURE_SIZE, EfficientNetLite0, efficientnet_input, efficientnet_lite0, feature_extractor, resize
-from ganinv.perception.frechet import BATCH, FrechetStatistics, _batches, frechet_distance, generator_statistics, sample_images
+from ganinv.perception.features import (
+    FEATURE_SIZE,
+    EfficientNetLite0,
+    efficientnet_input,
+    efficientnet_lite0,
+    feature_extractor,
+    resize,
+)
+from ganinv.perception.frechet import (
+    BATCH,
+    FrechetStatistics,
+    _batches,
+    frechet_distance,
+    generator_statistics,
+    sample_images,
+)
 
 
 def timed(name: str, n: int, work: Callable[[], Any]) -> Any:
     wall, processor = time.perf_counter(), time.process_time()
     result = work()
     wall, processor = time.perf_counter() - wall, time.process_time() - processor
-    print(f"{name:44} {wall:7.2f} s wall  {processor:7.2f} s processor  {processor / n * 1e3:7.2f} ms an image", flush=True)
+    print(
+        f"{name:44} {wall:7.2f} s wall  {processor:7.2f} s processor  {processor / n * 1e3:7.2f} ms an image",
+        flush=True,
+    )
     return result
 
 
@@ -51,7 +68,9 @@ def main() -> None:
     if gan.statistics is None:
         parser.error(f"{args.model} comes without statistics of its training images")
     efficientnet_lite0()
-    print(f"{n} samples of {gan.name}, batches of {BATCH}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}\n")
+    print(
+        f"{n} samples of {gan.name}, batches of {BATCH}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}\n"
+    )
 
     images = timed("synthesis", n, lambda: list(sample_images(gan.G, n)))
     extract = feature_extractor()

@@ -143,9 +143,15 @@ def print_step(gan: Bundle, config: NearPerfect, rounds: int, clock: Callable[[]
     for part in [*PARTS, "everything else"]:
         print(f"{part:26}{columns['every'].get(part, 0):18.1f}{columns['default'].get(part, 0):22.1f}")
     print(f"{'together':26}{sum(columns['every'].values()):18.1f}{sum(columns['default'].values()):22.1f}\n")
-    print(f"The floor, plain GAN training, batch {config.batch}: {1000 * best['floor']:.1f} ms a step (best of {rounds} rounds).")
-    print(f"Near-perfect, game every step:  {1000 * best['every']:.1f} ms, {best['every'] / best['floor']:.2f} times the floor.")
-    print(f"Near-perfect, the defaults:     {1000 * best['default']:.1f} ms, {best['default'] / best['floor']:.2f} times the floor.\n")
+    print(
+        f"The floor, plain GAN training, batch {config.batch}: {1000 * best['floor']:.1f} ms a step (best of {rounds} rounds)."
+    )
+    print(
+        f"Near-perfect, game every step:  {1000 * best['every']:.1f} ms, {best['every'] / best['floor']:.2f} times the floor."
+    )
+    print(
+        f"Near-perfect, the defaults:     {1000 * best['default']:.1f} ms, {best['default'] / best['floor']:.2f} times the floor.\n"
+    )
 
 
 # -- to a goal, and several at once -----------------------------------------------------------------------------------------
@@ -170,27 +176,53 @@ def run(gan: Bundle, target: Tensor, config: NearPerfect, clock: Callable[[], fl
 
 
 def print_goal(gan: Bundle, config: NearPerfect, clock: Callable[[], float]) -> None:
-    print("Seconds to an error (MSE), one photo, its projection included; the learning rates fall over the second half of a run:\n")
-    print(f"{'steps':>8}{'projection':>12}" + "".join(f"{f'to {goal:g}':>12}" for goal in GOALS) + f"{'all':>10}{'final MSE':>12}")
+    print(
+        "Seconds to an error (MSE), one photo, its projection included; the learning rates fall over the second half of a run:\n"
+    )
+    print(
+        f"{'steps':>8}{'projection':>12}"
+        + "".join(f"{f'to {goal:g}':>12}" for goal in GOALS)
+        + f"{'all':>10}{'final MSE':>12}"
+    )
     for steps in (config.steps // 2, config.steps, 3 * config.steps):
         found = run(gan, photos(gan, 1), replace(config, steps=steps), clock)
-        cells = "".join(f"{found['reached'][goal][1]:12.1f}" if goal in found["reached"] else f"{'never':>12}" for goal in GOALS)
-        print(f"{steps:8}{found['projection']:12.1f}{cells}{found['seconds']:10.1f}{found['errors'][0]:12.5f}", flush=True)
+        cells = "".join(
+            f"{found['reached'][goal][1]:12.1f}" if goal in found["reached"] else f"{'never':>12}" for goal in GOALS
+        )
+        print(
+            f"{steps:8}{found['projection']:12.1f}{cells}{found['seconds']:10.1f}{found['errors'][0]:12.5f}", flush=True
+        )
     print()
 
 
 def print_batch(config: NearPerfect, sizes: list[int], model: str, threads: int) -> None:
     print(f"Photos at once, pinned on one generator (joint), {config.steps} steps; each row is a process of its own:\n")
-    print(f"{'photos':>8}{'projection':>12}{'tuning':>10}{'a photo':>10}{'of one':>8}{'peak MB':>9}{'MSE of the first':>18}{'mean':>9}{'largest':>9}")
+    print(
+        f"{'photos':>8}{'projection':>12}{'tuning':>10}{'a photo':>10}{'of one':>8}{'peak MB':>9}{'MSE of the first':>18}{'mean':>9}{'largest':>9}"
+    )
     one = 0.0
     for n in sizes:
-        command = [sys.executable, __file__, "--child", str(n), "--model", model, "--threads", str(threads), "--steps", str(config.steps)]
+        command = [
+            sys.executable,
+            __file__,
+            "--child",
+            str(n),
+            "--model",
+            model,
+            "--threads",
+            str(threads),
+            "--steps",
+            str(config.steps),
+        ]
         found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         each = found["seconds"] / n
         one = one or each
         tuning, errors = found["seconds"] - found["projection"], found["errors"]
         cells = f"{errors[0]:18.5f}{sum(errors) / n:9.5f}{max(errors):9.5f}"
-        print(f"{n:8}{found['projection']:12.1f}{tuning:10.1f}{each:10.1f}{each / one:8.2f}{found['peak']:9.0f}{cells}", flush=True)
+        print(
+            f"{n:8}{found['projection']:12.1f}{tuning:10.1f}{each:10.1f}{each / one:8.2f}{found['peak']:9.0f}{cells}",
+            flush=True,
+        )
 
 
 def main() -> None:
@@ -211,7 +243,9 @@ def main() -> None:
         found["peak"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print(json.dumps(found))
         return
-    print(f"{gan.name}, torch {torch.__version__}, {options.threads} thread(s), {'CPU' if options.threads == 1 else 'wall'} time\n")
+    print(
+        f"{gan.name}, torch {torch.__version__}, {options.threads} thread(s), {'CPU' if options.threads == 1 else 'wall'} time\n"
+    )
     if options.only in (None, "step"):
         print_step(gan, config, options.rounds, clock)
     if options.only in (None, "goal"):

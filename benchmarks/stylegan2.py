@@ -21,7 +21,13 @@ from ganinv.stylegan2 import Generator, generator
 from ganinv.stylegan2.ops import binomial_filter, blur, conv2d_up, modulated_conv2d
 
 BATCH = 4
-LAYERS = [(128, 16), (64, 32), (32, 64), (128, 64)]  # channels and pixels: three layers of a small generator, one of a large one
+# channels and pixels: three layers of a small generator, one of a large one
+LAYERS = [
+    (128, 16),
+    (64, 32),
+    (32, 64),
+    (128, 64),
+]
 Form = Callable[..., Tensor]
 
 
@@ -71,7 +77,8 @@ def upsample_then_conv(x: Tensor, weight: Tensor) -> Tensor:
 def polyphase(x: Tensor, weight: Tensor) -> Tensor:
     """Filter and weights as one 6x6 kernel, split into the four 3x3 kernels that make even and odd rows and columns."""
     out, channels = weight.shape[:2]
-    shifted = F.conv_transpose2d(torch.eye(9).reshape(9, 1, 3, 3), binomial_filter()[None, None] * 4)  # what each of the nine weights becomes
+    # what each of the nine weights becomes
+    shifted = F.conv_transpose2d(torch.eye(9).reshape(9, 1, 3, 3), binomial_filter()[None, None] * 4)
     both = (weight.flatten(2) @ shifted.flatten(1)).reshape(out, channels, 6, 6)
     phases = torch.stack([both[:, :, i::2, j::2].flip(2, 3) for i in (0, 1) for j in (0, 1)], dim=1)  # [O, 4, I, 3, 3]
     return F.pixel_shuffle(F.conv2d(x, phases.flatten(0, 1), padding=1), 2)
@@ -147,11 +154,19 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
-    print(f"torch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}, {arguments.threads} threads, best of {arguments.rounds}\n")
+    print(
+        f"torch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}, {arguments.threads} threads, best of {arguments.rounds}\n"
+    )
     for channels, size in LAYERS:
-        x, weight, styles = torch.randn(BATCH, channels, size, size), torch.randn(channels, channels, 3, 3), torch.rand(BATCH, channels) + 0.5
+        x, weight, styles = (
+            torch.randn(BATCH, channels, size, size),
+            torch.randn(channels, channels, 3, 3),
+            torch.rand(BATCH, channels) + 0.5,
+        )
         inputs = [t.requires_grad_() for t in (x, weight, styles)]
-        compare(f"modulated 3x3 convolution, {channels} channels, {size} x {size}", MODULATION, inputs, arguments.rounds)
+        compare(
+            f"modulated 3x3 convolution, {channels} channels, {size} x {size}", MODULATION, inputs, arguments.rounds
+        )
     print()
     for batch in (1, BATCH):
         compare(f"synthesis network of faces64's size, batch {batch}", *whole_generator(batch), arguments.rounds)
@@ -159,7 +174,12 @@ def main() -> None:
     for channels, size in LAYERS:
         x, weight = torch.randn(BATCH, channels, size // 2, size // 2), torch.randn(channels, channels, 3, 3)
         inputs = [t.requires_grad_() for t in (x, weight)]
-        compare(f"3x3 convolution to twice the size, {channels} channels, {size // 2} -> {size}", UPSAMPLING, inputs, arguments.rounds)
+        compare(
+            f"3x3 convolution to twice the size, {channels} channels, {size // 2} -> {size}",
+            UPSAMPLING,
+            inputs,
+            arguments.rounds,
+        )
 
 
 if __name__ == "__main__":

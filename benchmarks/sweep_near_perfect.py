@@ -22,8 +22,8 @@ from joblib import Parallel, delayed
 from torch import Tensor
 
 import ganinv
-from ganinv.files import atomic_path
-from ganinv.inversion import WEIGHTS_ONLY, Inversion, NearPerfect, near_perfect
+from ganinv.files import write_text
+from ganinv.inversion import TUNED_NOISE, Inversion, NearPerfect, near_perfect
 from ganinv.inversion.initial import estimate
 from ganinv.perception.frechet import frechet_distance, generator_statistics
 from ganinv.photos import from_uint8, load_target
@@ -33,7 +33,7 @@ from ganinv.zoo import Bundle
 def settings() -> dict[str, NearPerfect]:
     """One knob at a time around both settings that the package offers: tuned noise (the default), and weights alone."""
     table = {}
-    for prefix, base, knobs in (("noise", NearPerfect(), NOISE_KNOBS), ("weights", WEIGHTS_ONLY, WEIGHTS_KNOBS)):
+    for prefix, base, knobs in (("noise", TUNED_NOISE, NOISE_KNOBS), ("weights", NearPerfect(), WEIGHTS_KNOBS)):
         table[f"{prefix}/default"] = base
         for name, values in (COMMON_KNOBS | knobs).items():
             for value in values:
@@ -73,7 +73,14 @@ def photos(gan: Bundle, names: list[str], heldout: int) -> dict[str, Tensor]:
 
 
 def measure(
-    model: str, photo: str, target: Tensor, config: NearPerfect, start: Tensor, before: float, samples: int, threads: int
+    model: str,
+    photo: str,
+    target: Tensor,
+    config: NearPerfect,
+    start: Tensor,
+    before: float,
+    samples: int,
+    threads: int,
 ) -> dict[str, float]:
     """One run, in a process of its own: ``start`` is the code ``ws`` that all settings share."""
     torch.set_num_threads(threads)
@@ -105,24 +112,35 @@ def main() -> None:
     args = parser.parse_args()
 
     gan = ganinv.load(args.model)
-    rows = json.loads(args.out.read_text())["rows"] if args.out.exists() else []
+    rows = json.loads(args.out.read_text(encoding="utf-8"))["rows"] if args.out.exists() else []
     done = {(row["setting"], row["photo"], row["config"]) for row in rows}
     before = frechet_distance(generator_statistics(gan.G, args.samples, seed=7), gan.statistics)
     targets = photos(gan, args.photos, args.heldout)
     chosen = {name: config for name, config in settings().items() if args.only in name}
-    todo = [(name, photo) for name, config in chosen.items() for photo in targets if (name, photo, repr(config)) not in done]
+    todo = [
+        (name, photo) for name, config in chosen.items() for photo in targets if (name, photo, repr(config)) not in done
+    ]
     starts = {photo: estimate(gan, targets[photo], NearPerfect().initial).ws for photo in {photo for _, photo in todo}}
 
     run = Parallel(n_jobs=args.jobs, return_as="generator")
     found = run(
-        delayed(measure)(args.model, photo, targets[photo], chosen[name], starts[photo], before, args.samples, args.threads) for name, photo in todo
+        delayed(measure)(
+            args.model, photo, targets[photo], chosen[name], starts[photo], before, args.samples, args.threads
+        )
+        for name, photo in todo
     )
     for (name, photo), measured in zip(todo, found, strict=True):
         row = {"setting": name, "photo": photo, "config": repr(chosen[name]), **measured}
         rows.append(row)
-        print(f"{name:32} {photo:16} mse {row['mse']:.5f}  Fréchet x {row['frechet_ratio']:.3f}  {row['seconds']:.0f} s", flush=True)
-        with atomic_path(args.out) as temporary:
-            temporary.write_text(json.dumps({"model": gan.name, "weights": gan.sha256, "frechet_before": before, "rows": rows}, indent=1) + "\n")
+        print(
+            f"{name:32} {photo:16} mse {row['mse']:.5f}  Fréchet x {row['frechet_ratio']:.3f}  {row['seconds']:.0f} s",
+            flush=True,
+        )
+        write_text(
+            args.out,
+            json.dumps({"model": gan.name, "weights": gan.sha256, "frechet_before": before, "rows": rows}, indent=1)
+            + "\n",
+        )
 
     print(f"\n| setting | median MSE | Fréchet x | seconds |\n|---|---|---|---|\n{chr(10).join(table(rows))}")
 
@@ -131,7 +149,10 @@ def table(rows: list[dict]) -> list[str]:
     names = dict.fromkeys(row["setting"] for row in rows)
     lines = []
     for name in names:
-        column = {key: statistics.median(row[key] for row in rows if row["setting"] == name) for key in ("mse", "frechet_ratio", "seconds")}
+        column = {
+            key: statistics.median(row[key] for row in rows if row["setting"] == name)
+            for key in ("mse", "frechet_ratio", "seconds")
+        }
         lines.append(f"| {name} | {column['mse']:.5f} | {column['frechet_ratio']:.3f} | {column['seconds']:.0f} |")
     return lines
 

@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 
 import ganinv
-from ganinv.inversion import WEIGHTS_ONLY, NearPerfect, near_perfect, projection
+from ganinv.inversion import TUNED_NOISE, NearPerfect, near_perfect, projection
 from ganinv.inversion.near_perfect import INITIAL
 from ganinv.perception.frechet import feature_statistics, frechet_distance, generator_statistics
 from ganinv.photos import from_uint8, load_target
@@ -41,14 +41,18 @@ def bundle(path: Path, faces64: Bundle) -> Bundle:
 
 
 def targets(faces64: Bundle, resolution: int, heldout: int) -> dict[str, torch.Tensor]:
-    photos = {name: load_target(path, 64, "none") for name, path in faces64.photos.items() if name in ("grace_hopper", "eileen_collins")}
+    photos = {
+        name: load_target(path, 64, "none")
+        for name, path in faces64.photos.items()
+        if name in ("grace_hopper", "eileen_collins")
+    }
     photos |= {f"heldout-{i}": from_uint8(faces64.heldout[i : i + 1]) for i in range(heldout)}
     return {name: F.avg_pool2d(photo, 64 // resolution) for name, photo in photos.items()}
 
 
 def settings(steps: float) -> dict[str, NearPerfect]:
-    weights = replace(WEIGHTS_ONLY, steps=int(WEIGHTS_ONLY.steps * steps))
-    return {"tuned noise": replace(NearPerfect(), steps=int(NearPerfect().steps * steps)), "weights only": weights}
+    weights = replace(NearPerfect(), steps=int(NearPerfect().steps * steps))
+    return {"tuned noise": replace(TUNED_NOISE, steps=int(TUNED_NOISE.steps * steps)), "weights only": weights}
 
 
 def main() -> None:
@@ -64,11 +68,16 @@ def main() -> None:
 
     faces64 = ganinv.load("faces64")
     seconds: dict[str, list[float]] = {}
-    print("| model | Fréchet before | setting | start MSE | MSE | Fréchet x | seconds | time |\n|---|---|---|---|---|---|---|---|")
+    print(
+        "| model | Fréchet before | setting | start MSE | MSE | Fréchet x | seconds | time |\n|---|---|---|---|---|---|---|---|"
+    )
     for path in args.models:
         gan = bundle(path, faces64)
         before = frechet_distance(generator_statistics(gan.G, args.samples, seed=7), gan.statistics)
-        starts = {name: projection(gan, photo, INITIAL) for name, photo in targets(faces64, gan.resolution, args.heldout).items()}
+        starts = {
+            name: projection(gan, photo, INITIAL)
+            for name, photo in targets(faces64, gan.resolution, args.heldout).items()
+        }
         for name, config in settings(args.steps).items():
             rows = []
             for photo, target in targets(faces64, gan.resolution, args.heldout).items():
@@ -81,7 +90,10 @@ def main() -> None:
             seconds.setdefault(name, []).append(took)
             width = f"{gan.G.config['channel_base']}/{gan.G.config['channel_max']}"
             relative = took / seconds[name][0]
-            print(f"| {width} | {before:.1f} | {name} | {start:.4f} | {mse:.4f} | {ratio:.3f} | {took:.0f} | x {relative:.2f} |", flush=True)
+            print(
+                f"| {width} | {before:.1f} | {name} | {start:.4f} | {mse:.4f} | {ratio:.3f} | {took:.0f} | x {relative:.2f} |",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -1,3 +1,5 @@
+from contextlib import contextmanager
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -41,7 +43,12 @@ def random_bundle(seed=0):
         with torch.no_grad():
             G.mapping.w_avg.copy_(G.mapping(torch.randn(1000, 16))[:, 0].mean(dim=0))
     return Bundle(
-        f"tiny{seed}", G, D, reference=to_bytes(smooth_images(32, 1)), heldout=to_bytes(smooth_images(8, 2)), card={"licence": "none, it is random"}
+        f"tiny{seed}",
+        G,
+        D,
+        reference=to_bytes(smooth_images(32, 1)),
+        heldout=to_bytes(smooth_images(8, 2)),
+        card={"licence": "none, it is random"},
     )
 
 
@@ -73,3 +80,19 @@ def tiny_targets():
 def tiny_array():
     """Training images as the trainer takes them: a uint8 array ``[48, 3, 32, 32]``."""
     return to_bytes(smooth_images(48, 4)).numpy()
+
+
+@pytest.fixture(scope="session")
+def double():
+    """``with double():`` the default dtype is float64."""
+
+    @contextmanager
+    def doubled():
+        before = torch.get_default_dtype()
+        torch.set_default_dtype(torch.float64)
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(before)
+
+    return doubled

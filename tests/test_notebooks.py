@@ -41,7 +41,11 @@ def headings(notebook) -> list[str]:
 
 
 def test_every_document_of_the_table_of_contents_exists():
-    missing = [name for name in toc.documents() if not any((ROOT / f"{name}{suffix}").is_file() for suffix in (".md", ".ipynb"))]
+    missing = [
+        name
+        for name in toc.documents()
+        if not any((ROOT / f"{name}{suffix}").is_file() for suffix in (".md", ".ipynb"))
+    ]
     assert missing == []
 
 
@@ -56,7 +60,9 @@ def test_is_valid_and_stripped(path):
     nbformat.validate(notebook)
     assert all(not cell.outputs and cell.execution_count is None for cell in code_cells(notebook))
     assert "papermill" not in notebook.metadata
-    verified = subprocess.run([sys.executable, "-m", "nbstripout", "--verify", str(path)], capture_output=True, text=True)
+    verified = subprocess.run(
+        [sys.executable, "-m", "nbstripout", "--verify", str(path)], capture_output=True, text=True
+    )
     assert verified.returncode == 0, verified.stdout + verified.stderr
 
 
@@ -93,7 +99,11 @@ def test_opens_with_a_question_and_a_figure(path):
     question = re.search(r":::\{admonition\} The question\n:class: question\n(.+?)\n:::", first.source, flags=re.DOTALL)
     assert question
     assert question[1].rstrip().endswith("?")
-    section = next(i for i, cell in enumerate(notebook.cells) if cell.cell_type == "markdown" and re.search(r"^## ", cell.source, re.MULTILINE))
+    section = next(
+        i
+        for i, cell in enumerate(notebook.cells)
+        if cell.cell_type == "markdown" and re.search(r"^## ", cell.source, re.MULTILINE)
+    )
     assert any("figure" in cell.metadata.get("mystnb", {}) for cell in notebook.cells[:section])
 
 
@@ -132,6 +142,16 @@ def test_every_figure_has_a_name_a_caption_and_alternative_text(path):
 
 
 @each_notebook
+def test_no_notebook_decides_by_itself_what_is_held(path):
+    own = [
+        cell.source
+        for cell in code_cells(read(path))
+        if re.search(r"""["'](?:not )?held["'] (?:if|else)""", cell.source)
+    ]
+    assert own == []  # ganinv.study decides: held, together, correlated, within
+
+
+@each_notebook
 def test_widgets_are_followed_by_a_figure(path):
     cells = code_cells(read(path))
     for cell, following in zip(cells, [*cells[1:], None], strict=True):
@@ -143,8 +163,12 @@ def test_widgets_are_followed_by_a_figure(path):
 @each_notebook
 def test_labels_are_spelled_for_sphinx(path):
     content = text(read(path))
-    labels = re.findall(r"^:label: (\S+)", content, flags=re.MULTILINE) + re.findall(r"^\((\S+)\)=$", content, flags=re.MULTILINE)
-    wrong = [label for label in labels if not re.fullmatch(r"(chapter|sec|fig|eq|ex|sol|alg|tab|def|thm)-[a-z0-9-]+", label)]
+    labels = re.findall(r"^:label: (\S+)", content, flags=re.MULTILINE) + re.findall(
+        r"^\((\S+)\)=$", content, flags=re.MULTILINE
+    )
+    wrong = [
+        label for label in labels if not re.fullmatch(r"(chapter|sec|fig|eq|ex|sol|alg|tab|def|thm)-[a-z0-9-]+", label)
+    ]
     assert wrong == []
 
 
@@ -154,5 +178,7 @@ def test_labels_and_figure_names_are_unique_in_the_book():
         notebook = read(path)
         names += re.findall(r"^:label: (\S+)", text(notebook), flags=re.MULTILINE)
         names += re.findall(r"^\((\S+)\)=$", text(notebook), flags=re.MULTILINE)
-        names += [cell.metadata["mystnb"]["figure"]["name"] for cell in code_cells(notebook) if "mystnb" in cell.metadata]
+        names += [
+            cell.metadata["mystnb"]["figure"]["name"] for cell in code_cells(notebook) if "mystnb" in cell.metadata
+        ]
     assert sorted({name for name in names if names.count(name) > 1}) == []

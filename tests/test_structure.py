@@ -11,6 +11,7 @@ import pytest
 import ganinv
 
 PACKAGE = Path(ganinv.__file__).parent
+PROJECT = Path(__file__).parents[1]
 
 
 def statements(body):
@@ -38,7 +39,12 @@ def imports(package):
             if isinstance(node, ast.Import):
                 wanted |= {alias.name for alias in node.names}
             elif isinstance(node, ast.ImportFrom):
-                base = ".".join([*(home[: len(home) - node.level + 1] if node.level else []), *([node.module] if node.module else [])])
+                base = ".".join(
+                    [
+                        *(home[: len(home) - node.level + 1] if node.level else []),
+                        *([node.module] if node.module else []),
+                    ]
+                )
                 wanted |= {name if (name := f"{base}.{alias.name}") in files else base for alias in node.names}
         parents = {".".join(parts[:i]) for parts in (name.split(".") for name in wanted) for i in range(1, len(parts))}
         outer = {".".join(home[:i]) for i in range(1, len(home) + 1)}  # these are imported before the module itself
@@ -75,10 +81,47 @@ def test_a_circle_is_found(tmp_path, a, b, found):
     where = package / "sub" if "sub" in a else package
     where.mkdir(parents=True)
     for folder in {package, where}:
-        (folder / "__init__.py").write_text("from . import b\n" if folder.name == "sub" else "")
-    (package / "a.py").write_text(a)
-    (where / "b.py").write_text(b)
+        (folder / "__init__.py").write_text("from . import b\n" if folder.name == "sub" else "", encoding="utf-8")
+    (package / "a.py").write_text(a, encoding="utf-8")
+    (where / "b.py").write_text(b, encoding="utf-8")
     assert bool(circle(package)) is found
+
+
+def without_encoding(tree):
+    """Calls that read or write text in whatever encoding the locale has. (Ruff's PLW1514 misses those on expressions such as ``folder / name``.)"""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call) or "encoding" in {keyword.arg for keyword in node.keywords}:
+            continue
+        name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        if isinstance(node.func, ast.Attribute):
+            found = (name, len(node.args)) in {("read_text", 0), ("write_text", 1)}
+        else:
+            modes = [argument.value for argument in node.args[1:2] if isinstance(argument, ast.Constant)]
+            found = name == "open" and "b" not in "".join(modes)
+        if found:
+            yield ast.unparse(node)
+
+
+def test_no_text_is_in_the_encoding_of_the_locale():
+    files = [
+        path for name in ("src", "tests", "tools", "benchmarks", "book") for path in (PROJECT / name).rglob("*.py")
+    ]
+    assert len(files) > 150
+    found = {
+        str(path.relative_to(PROJECT)): list(without_encoding(ast.parse(path.read_text(encoding="utf-8"))))
+        for path in files
+    }
+    assert {name: calls for name, calls in found.items() if calls} == {}
+
+
+def test_a_text_in_the_encoding_of_the_locale_is_found():
+    code = "(a / 'b').read_text(); (a / 'b').write_text(t); open('a'); open('a', 'w'); open('a', 'rb'); open('a', encoding='utf-8'); write_text(a, t)"
+    assert list(without_encoding(ast.parse(code))) == [
+        "(a / 'b').read_text()",
+        "(a / 'b').write_text(t)",
+        "open('a')",
+        "open('a', 'w')",
+    ]
 
 
 def test_help_needs_nothing_heavy():

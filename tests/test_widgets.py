@@ -102,7 +102,8 @@ def test_static_figure_of_the_explorer(tiny_bundle):
     pictures = cells(viewer.static_figure())
     assert len(pictures) == 15
     for row in range(3):
-        assert np.abs(pictures[5 * row + 2].astype(int) - as_pixels(viewer.image)).max() <= 1  # the middle is where it stands
+        # the middle is where it stands
+        assert np.abs(pictures[5 * row + 2].astype(int) - as_pixels(viewer.image)).max() <= 1
     viewer.controls[viewer.names[1]].value = 2.0
     assert np.abs(pictures[9].astype(int) - as_pixels(viewer.image)).max() <= 1  # second row, right end
 
@@ -149,7 +150,9 @@ def test_static_figure_of_the_mixer_is_the_crossover(tiny_bundle, ends):
     G, (a, b) = tiny_bundle.G, ends
     pictures = cells(widgets.layer_mixer(tiny_bundle, a, b).static_figure())
     assert len(pictures) == 10
-    wanted = [G.synthesis(torch.cat([x[:, :cut], y[:, cut:]], dim=1)) for x, y in ((a, b), (b, a)) for cut in (0, 2, 4, 6, 8)]
+    wanted = [
+        G.synthesis(torch.cat([x[:, :cut], y[:, cut:]], dim=1)) for x, y in ((a, b), (b, a)) for cut in (0, 2, 4, 6, 8)
+    ]
     for picture, image in zip(pictures, wanted, strict=True):
         assert np.abs(picture.astype(int) - as_pixels(image)).max() <= 1
 

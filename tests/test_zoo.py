@@ -9,7 +9,8 @@ from safetensors import safe_open
 import ganinv
 from ganinv import GanInvError, checkpoints, zoo
 from ganinv.perception.features import EFFICIENTNET
-from ganinv.photos import from_uint8, load_target, unpack_images
+from ganinv.perception.frechet import frechet_distance, generator_statistics
+from ganinv.photos import from_uint8, load_target, pack_images, unpack_images
 
 # -- files of every format --------------------------------------------------------------------------------------------------
 
@@ -40,7 +41,9 @@ def test_a_checkpoint_becomes_a_bundle(tiny_bundle, tmp_path, suffix):
     assert gan.resolution == 32
     z = torch.randn(3, 16)
     with torch.no_grad():
-        torch.testing.assert_close(gan.G(z, noise_mode="const"), tiny_bundle.G(z, noise_mode="const"), atol=1e-4, rtol=0)
+        torch.testing.assert_close(
+            gan.G(z, noise_mode="const"), tiny_bundle.G(z, noise_mode="const"), atol=1e-4, rtol=0
+        )
         x = from_uint8(tiny_bundle.reference[:4])
         torch.testing.assert_close(gan.D(x), tiny_bundle.D(x), atol=1e-4, rtol=0)
     assert torch.equal(gan.G.mapping.w_avg, tiny_bundle.G.mapping.w_avg)
@@ -55,6 +58,22 @@ def test_without_discriminator(tiny_bundle, tmp_path, suffix):
     assert ganinv.load(write(tiny_bundle, tmp_path / f"model{suffix}", with_discriminator=False)).D is None
 
 
+def test_a_folder_is_a_bundle(tiny_bundle, tmp_path):
+    """With what lies in it, and without what does not."""
+    folder = tmp_path / "mine"
+    write(tiny_bundle, folder / "model.safetensors")
+    bare = ganinv.load(folder)
+    assert (bare.name, bare.sha256, bare.folder) == ("mine", tiny_bundle.sha256, folder)
+    assert bare.reference is bare.heldout is bare.statistics is None
+    assert (bare.photos, bare.encoders, bare.card["licence"]) == ({}, {}, "MIT")
+    assert bare.w_cov.shape == (16, 16)
+    pack_images(tiny_bundle.reference, folder / "reference.webp")
+    (folder / "card.json").write_text('{"licence": "CC0", "note": "é"}', encoding="utf-8")
+    full = ganinv.load(str(folder))
+    assert torch.equal(full.reference, tiny_bundle.reference)
+    assert full.card == {"licence": "CC0", "note": "é"}
+
+
 def test_a_path_may_be_text(tiny_bundle, tmp_path):
     assert ganinv.load(str(write(tiny_bundle, tmp_path / "model.safetensors"))).sha256 == tiny_bundle.sha256
 
@@ -63,7 +82,9 @@ def test_a_clone_made_with_one_format_fits_another(tiny_bundle, tiny_targets, tm
     from ganinv.inversion import Projection
 
     one, other = (ganinv.load(write(tiny_bundle, tmp_path / name)) for name in ("a.pkl", "b.pt"))
-    result = ganinv.invert(tiny_targets, one, "projection-w", Projection(steps=2, perceptual_weight=0.0, w_avg_samples=50))
+    result = ganinv.invert(
+        tiny_targets, one, "projection-w", Projection(steps=2, perceptual_weight=0.0, w_avg_samples=50)
+    )
     loaded = ganinv.Inversion.load(result.save(tmp_path / "clone"), other)
     assert torch.equal(loaded.image, result.image)
 
@@ -77,7 +98,12 @@ def test_networks_are_frozen(tiny_bundle, tmp_path):
 
 def test_the_fingerprint_sees_weights_and_buffers(tiny_bundle, another_bundle, make_bundle):
     assert make_bundle().sha256 == tiny_bundle.sha256 != another_bundle.sha256
-    for name in ("mapping.w_avg", "synthesis.b4.const", "synthesis.b32.conv1.noise_const", "synthesis.b8.conv0.noise_strength"):
+    for name in (
+        "mapping.w_avg",
+        "synthesis.b4.const",
+        "synthesis.b32.conv1.noise_const",
+        "synthesis.b8.conv0.noise_strength",
+    ):
         changed = make_bundle()
         changed.G.state_dict()[name].view(-1)[0] += 1e-3
         assert changed.sha256 != tiny_bundle.sha256
@@ -169,7 +195,17 @@ def test_photos_that_ship(faces64):
 
 def test_the_card_says_what_one_has_to_know(faces64):
     card = faces64.card
-    assert {"name", "licence", "provenance", "intended_use", "training", "training_images", "frechet", "failings", "biases"} <= card.keys()
+    assert {
+        "name",
+        "licence",
+        "provenance",
+        "intended_use",
+        "training",
+        "training_images",
+        "frechet",
+        "failings",
+        "biases",
+    } <= card.keys()
     assert card["licence"] == "MIT"
     assert card["failings"]
     assert card["biases"]
@@ -198,7 +234,7 @@ def test_statistics_that_ship(faces64):
 
 
 def test_how_it_learned(faces64):
-    training = json.loads((faces64.folder / "training.json").read_text())
+    training = json.loads((faces64.folder / "training.json").read_text(encoding="utf-8"))
     images = [row["images"] for row in training["history"]]
     assert images == sorted(images)
     assert images[-1] > 0.99 * faces64.card["training"]["images"]
@@ -220,3 +256,24 @@ def test_weights_are_stored_in_half_precision(faces64):
     with safe_open(faces64.folder / "model.safetensors", "np") as file:
         assert {file.get_tensor(key).dtype for key in file.keys()} == {np.dtype(np.float16)}  # noqa: SIM118 (not a dict)
     assert {p.dtype for p in faces64.G.parameters()} == {torch.float32}
+
+
+# -- what the generator measured when it was released --------------------------------------------------------------------
+
+
+def test_it_is_the_second_edition(faces64):
+    assert faces64.G.config["channel_base"] == 2048
+    assert (faces64.card["edition"], faces64.card["training"]["images"]) == (2, 1_180_000)
+    assert faces64.card["frechet"]["generator"] == pytest.approx(40.8, abs=0.1)
+
+
+def test_its_samples_are_no_copies(faces64):
+    """They are no nearer to the training images than images that it has not seen."""
+    copies = faces64.card["copies"]["median_distance_of_the_nearest"]
+    assert copies["samples"] > copies["heldout"]
+
+
+def test_its_score_is_the_recorded_one(faces64):
+    """With few samples, so that it takes seconds; the card's distance is of ten thousand."""
+    drawn = generator_statistics(faces64.G, 200, seed=1)
+    assert frechet_distance(drawn, faces64.statistics) == pytest.approx(101.9, rel=0.01)

@@ -25,7 +25,14 @@ __version__ = "0.1.0"
 __all__ = ["METHODS", "Bundle", "GanInvError", "Inversion", "invert", "load", "models"]
 
 # PyTorch takes seconds to import, so whatever needs it is imported when it is first asked for: the command's help does not.
-_HOMES = {"METHODS": "inversion", "Inversion": "inversion", "invert": "api", "Bundle": "zoo", "load": "zoo", "models": "zoo"}
+_HOMES = {
+    "METHODS": "inversion",
+    "Inversion": "inversion",
+    "invert": "api",
+    "Bundle": "zoo",
+    "load": "zoo",
+    "models": "zoo",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -32,13 +32,18 @@ def invert(
     """Find one or several photos in a generator.
 
     Args:
-        photo: a file that Pillow can read, a Pillow image, several of them, or a tensor ``[N, 3, R, R]`` in [-1, 1] (used as it is).
+        photo: a file that Pillow can read, a Pillow image, several of them, or a tensor ``[N, 3, R, R]`` in [-1, 1] of any floating type
+            (used as it is, in float32; bytes are refused, :func:`ganinv.photos.from_uint8` converts them).
         gan: the bundle from :func:`load`.
-        method: a name in ``ganinv.inversion.METHODS``: ``"near-perfect"``, ``"pti"``, ``"projection-w"``, ``"projection-wplus"``, ``"projection-z"``.
+        method: a name in ``ganinv.inversion.METHODS``, such as ``"near-perfect"`` or ``"psp"``; ``ganinv methods`` lists them.
         config: the method's configuration dataclass; its defaults for ``None``.
         align: how a file is framed: ``"face"``, ``"center"`` (the central square) or ``"none"`` (already ``R x R``).
         callback: called after every step with a ``Progress``.
         resume: file in which an interrupted run keeps its state; the same call then goes on where it stopped. Removed at the end.
+
+    Gradients are recorded also within ``torch.no_grad()``, and the caller's random numbers are left alone.
+
+    :warns ImageWarning: what a photo's owner should know of how it was read; a tensor that seems to be in [0, 1].
 
     Raises:
         GanInvError: whatever is wrong with the photo, the bundle or the method's name, and what to do about it.
@@ -55,7 +60,9 @@ def invert(
     entry = METHODS[method]
     config = config or entry.config
     if not isinstance(config, type(entry.config)):
-        raise GanInvError(f"The method {method!r} takes a {type(entry.config).__name__} as its config, not a {type(config).__name__}.")
+        raise GanInvError(
+            f"The method {method!r} takes a {type(entry.config).__name__} as its config, not a {type(config).__name__}."
+        )
     state = None if resume is None else Resume.for_run(Path(resume), gan, target, method, config)
     result = entry.function(gan, target, config, callback, state)
     if state is not None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tempfile
+import warnings
 from functools import lru_cache
 from pathlib import Path
 
@@ -11,16 +13,63 @@ import torch
 from platformdirs import user_cache_path
 from torch import Tensor, nn
 
-_NUMERICAL = ("stylegan2", "losses", "encoders", "perception", "photos", "run", "inversion")  # the sources that results depend on
+# the sources that results depend on
+_NUMERICAL = (
+    "stylegan2",
+    "losses",
+    "encoders",
+    "perception",
+    "photos",
+    "run",
+    "inversion",
+    "inverse",
+    "devices.py",
+)
+
+
+class CacheWarning(UserWarning):
+    """Results are not kept where they usually are, or not at all; they are the same."""
 
 
 def cache_folder() -> Path:
-    """``$GANINV_CACHE``, or the system's place for such files (``~/.cache/ganinv`` on Linux). It may be deleted at any time."""
-    return Path(os.environ.get("GANINV_CACHE") or user_cache_path("ganinv", appauthor=False))
+    """``$GANINV_CACHE``, or the system's place for such files (``~/.cache/ganinv`` on Linux). It may be deleted at any time.
+
+    :warns CacheWarning: that place cannot be written (a home that is read-only, or none at all): a folder for temporary files stands in for it.
+    """
+    named = os.environ.get("GANINV_CACHE")
+    return Path(named) if named else _writable(user_cache_path("ganinv", appauthor=False))
+
+
+@lru_cache
+def _writable(folder: Path) -> Path:
+    """``folder``, or where it cannot be made or written, one among the temporary files that is this user's alone."""
+    there = next((path for path in (folder, *folder.parents) if path.exists()), folder)
+    if folder.is_absolute() and there.is_dir() and os.access(there, os.W_OK | os.X_OK):
+        return folder
+    stand_in = (
+        Path(tempfile.gettempdir())
+        / f"ganinv-{os.getuid() if hasattr(os, 'getuid') else os.environ.get('USERNAME', '')}"
+    )
+    try:
+        stand_in.mkdir(mode=0o700, exist_ok=True)
+        if (
+            stand_in.is_symlink()
+            or not stand_in.is_dir()
+            or (hasattr(os, "getuid") and stand_in.stat().st_uid != os.getuid())
+        ):
+            raise FileExistsError
+    except OSError:  # somebody else's
+        stand_in = Path(tempfile.mkdtemp(prefix="ganinv-"))
+    warnings.warn(
+        f"{folder}, the cache, cannot be written: {stand_in} stands in for it (or name a folder in GANINV_CACHE)",
+        CacheWarning,
+        stacklevel=3,
+    )
+    return stand_in
 
 
 def fingerprint(*parts: str | Tensor | nn.Module | None) -> str:
-    """SHA-256 of texts, tensors (type, shape, values) and networks (all weights and buffers), in their order."""
+    """SHA-256 of texts, tensors (type, shape, values) and networks (class, configuration, all weights and buffers), in their order."""
     digest = hashlib.sha256()
     for part in parts:
         _add(digest, part)
@@ -29,6 +78,8 @@ def fingerprint(*parts: str | Tensor | nn.Module | None) -> str:
 
 def _add(digest: hashlib._Hash, part: str | Tensor | nn.Module | None) -> None:
     if isinstance(part, nn.Module):
+        # what computes differently with the same weights
+        _add(digest, f"{type(part).__name__} {getattr(part, 'config', None)}")
         for name, tensor in sorted(part.state_dict().items()):
             _add(digest, name)
             _add(digest, tensor)

@@ -12,16 +12,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from . import __version__
-from .errors import GanInvError
+from .devices import describe
+from .errors import GanInvError, sentence
+from .files import shown, write_text
 from .inversion import Inversion
 from .perception.frechet import FrechetStatistics, feature_statistics, frechet_distance, generator_statistics
 from .stylegan2 import Generator
 from .zoo import Bundle
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SAMPLES, SEED = 2_000, 0  # the random images behind a Fréchet distance
 
@@ -29,14 +34,18 @@ SAMPLES, SEED = 2_000, 0  # the random images behind a Fréchet distance
 def make_report(result: Inversion, photo: str, frechet: dict[str, Any] | None = None) -> dict[str, Any]:
     """The facts about the inversion of one photo, as JSON values; numbers that JSON has not (an infinite PSNR) become ``None``."""
     report = {
-        "photo": photo,
+        "photo": shown(photo),
         "model": result.gan.name,
         "method": result.method,
         "seed": result.config.get("seed"),
         "versions": versions(),
+        "device": describe(result.gan.device),
+        "precision": result.gan.precision,
         "seconds": round(result.seconds, 3),
         "scores": result.scores,
     }
+    if result.travel is not None:
+        report["travel"] = result.travel[0]  # of the code from its start, in sigma_w
     if frechet is not None:
         report["frechet"] = frechet
     facts: dict[str, Any] = finite(report)
@@ -79,7 +88,9 @@ class ManifoldCheck:
             return gan.statistics, f"{gan.statistics.n} training images"
         if gan.reference is not None:
             return feature_statistics(gan.reference), f"{len(gan.reference)} training images"
-        return generator_statistics(gan.G, self.samples, seed=1, cache=True), f"{self.samples} other samples of the untouched generator"
+        return generator_statistics(
+            gan.G, self.samples, seed=1, cache=True
+        ), f"{self.samples} other samples of the untouched generator"
 
     @cached_property
     def before(self) -> float:
@@ -89,14 +100,22 @@ class ManifoldCheck:
     def distance(self, G: Generator, cache: bool = False) -> float:
         """The distance of ``G``'s random images to the reference."""
         reference, _ = self.reference
-        drawn = generator_statistics(G, self.samples, SEED, features=reference.features, cache=cache, progress=self.progress)
+        drawn = generator_statistics(
+            G, self.samples, SEED, features=reference.features, cache=cache, progress=self.progress
+        )
         return frechet_distance(drawn, reference)
 
     def __call__(self, result: Inversion) -> dict[str, Any]:
         """``{"features", "samples", "compared_with", "before", "after"}`` for the inversion of one photo."""
         reference, name = self.reference
         after = self.distance(result.generator)
-        return {"features": reference.features, "samples": self.samples, "compared_with": name, "before": self.before, "after": after}
+        return {
+            "features": reference.features,
+            "samples": self.samples,
+            "compared_with": name,
+            "before": self.before,
+            "after": after,
+        }
 
 
 def write_results(folder: str | Path, result: Inversion, report: dict[str, Any]) -> None:
@@ -105,21 +124,41 @@ def write_results(folder: str | Path, result: Inversion, report: dict[str, Any])
     All are complete before the first one takes its place, so an earlier run's files stay until then, and never mix with half of these.
 
     Raises:
-        GanInvError: the folder cannot be written.
+        GanInvError: the folder cannot be written; or the comparison cannot be drawn, and the others have been written.
     """
     from . import plots  # Matplotlib, which nothing else here needs
 
-    with staged(folder) as stage:
+    with staged(folder, "comparison.png") as stage:
         result.save(stage)
+        failure = draw(stage / "comparison.png", lambda: plots.compare(result.target, result.initial, result.image))
+        write_text(stage / "report.json", json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    if failure:
+        raise GanInvError(f"{Path(folder) / 'comparison.png'} {failure}: the other results are there.")
+
+
+def draw(path: Path, figure: Callable[[], Figure]) -> str:
+    """Write what ``figure`` draws to ``path``. A picture is not to cost the numbers: what goes wrong is returned, as the end of a sentence.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    from . import plots
+
+    try:
         plots.use_style()
-        figure = plots.compare(result.target, result.initial, result.image)
-        plots.save_figure(stage / "comparison.png", figure)
-        (stage / "report.json").write_text(json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+        plots.save_figure(path, figure())
+    except OSError:
+        raise
+    except Exception as error:  # whatever a drawing stumbles over
+        return f"could not be drawn ({sentence(error)})"
+    return ""
 
 
 @contextmanager
-def staged(folder: str | Path) -> Iterator[Path]:
+def staged(folder: str | Path, *optional: str) -> Iterator[Path]:
     """Yield an empty folder inside ``folder``; on success its files move up, replacing those of the same name, ``report.json`` last.
+
+    Files named as ``optional`` that an earlier run has left go, if there are no new ones.
 
     Raises:
         GanInvError: the folder cannot be written.
@@ -129,7 +168,10 @@ def staged(folder: str | Path) -> Iterator[Path]:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".new-") as name:
             yield Path(name)
-            for path in sorted(Path(name).iterdir(), key=lambda path: path.name == "report.json"):
+            new = sorted(Path(name).iterdir(), key=lambda path: path.name == "report.json")
+            for path in new:
                 os.replace(path, folder / path.name)
+            for old in {*optional} - {path.name for path in new}:
+                (folder / old).unlink(missing_ok=True)
     except OSError as error:
         raise GanInvError(f"{folder} cannot be written ({error.strerror or error}): choose another folder.") from error

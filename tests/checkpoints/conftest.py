@@ -26,7 +26,9 @@ def read_official(resolution):
         **{key: value for key, value in tensors.items() if "." not in key},
         G={key.removeprefix("G."): value for key, value in tensors.items() if key.startswith("G.")},
         D={key.removeprefix("D."): value for key, value in tensors.items() if key.startswith("D.")},
-        G_config=dict(z_dim=int(meta["z_dim"]), w_dim=int(meta["w_dim"]), num_layers=int(meta["mapping_layers"]), **common),
+        G_config=dict(
+            z_dim=int(meta["z_dim"]), w_dim=int(meta["w_dim"]), num_layers=int(meta["mapping_layers"]), **common
+        ),
         D_config=dict(mbstd_group_size=int(meta["mbstd_group"]), **common),
     )
 

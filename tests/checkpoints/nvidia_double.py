@@ -53,7 +53,9 @@ class Persistent(nn.Module):
         self._init_args, self._init_kwargs = args, kwargs
 
     def __reduce__(self):
-        return reconstruct, (dict(type="class", version=6, module_src=SOURCE, class_name=type(self).__name__, state=self.__dict__),)
+        return reconstruct, (
+            dict(type="class", version=6, module_src=SOURCE, class_name=type(self).__name__, state=self.__dict__),
+        )
 
 
 class FullyConnectedLayer(Persistent):
@@ -80,7 +82,14 @@ def activate(x, activation, gain=None, clamp=None):
 class MappingNetwork(Persistent):
     def __init__(self, z_dim, c_dim, w_dim, num_ws, num_layers=8, lr_multiplier=0.01):
         super().__init__()
-        self.z_dim, self.c_dim, self.w_dim, self.num_ws, self.num_layers, self.w_avg_beta = z_dim, c_dim, w_dim, num_ws, num_layers, 0.995
+        self.z_dim, self.c_dim, self.w_dim, self.num_ws, self.num_layers, self.w_avg_beta = (
+            z_dim,
+            c_dim,
+            w_dim,
+            num_ws,
+            num_layers,
+            0.995,
+        )
         if c_dim:
             self.embed = FullyConnectedLayer(c_dim, w_dim)
         for i in range(num_layers):
@@ -99,7 +108,13 @@ class MappingNetwork(Persistent):
 class SynthesisLayer(Persistent):
     def __init__(self, in_channels, out_channels, w_dim, resolution, up=1, conv_clamp=None):
         super().__init__(in_channels, out_channels, w_dim=w_dim, resolution=resolution, up=up, conv_clamp=conv_clamp)
-        self.resolution, self.up, self.use_noise, self.activation, self.conv_clamp = resolution, up, True, "lrelu", conv_clamp
+        self.resolution, self.up, self.use_noise, self.activation, self.conv_clamp = (
+            resolution,
+            up,
+            True,
+            "lrelu",
+            conv_clamp,
+        )
         self.register_buffer("resample_filter", binomial_filter())
         self.padding, self.act_gain = 1, np.sqrt(2)
         self.affine = FullyConnectedLayer(w_dim, in_channels, bias_init=1)
@@ -132,9 +147,17 @@ class ToRGBLayer(Persistent):
 
 
 class SynthesisBlock(Persistent):
-    def __init__(self, in_channels, out_channels, w_dim, resolution, img_channels, is_last, architecture="skip", conv_clamp=None):
+    def __init__(
+        self, in_channels, out_channels, w_dim, resolution, img_channels, is_last, architecture="skip", conv_clamp=None
+    ):
         super().__init__(in_channels, out_channels, w_dim=w_dim, resolution=resolution)
-        self.in_channels, self.w_dim, self.resolution, self.img_channels, self.is_last = in_channels, w_dim, resolution, img_channels, is_last
+        self.in_channels, self.w_dim, self.resolution, self.img_channels, self.is_last = (
+            in_channels,
+            w_dim,
+            resolution,
+            img_channels,
+            is_last,
+        )
         self.architecture, self.use_fp16, self.channels_last = architecture, False, False
         self.register_buffer("resample_filter", binomial_filter())
         self.num_conv = self.num_torgb = 0
@@ -170,7 +193,9 @@ class SynthesisBlock(Persistent):
 
 
 class SynthesisNetwork(Persistent):
-    def __init__(self, w_dim, img_resolution, img_channels, channel_base=32768, channel_max=512, num_fp16_res=0, **block_kwargs):
+    def __init__(
+        self, w_dim, img_resolution, img_channels, channel_base=32768, channel_max=512, num_fp16_res=0, **block_kwargs
+    ):
         super().__init__()
         self.w_dim, self.img_resolution, self.img_channels = w_dim, img_resolution, img_channels
         self.img_resolution_log2 = int(np.log2(img_resolution))
@@ -204,7 +229,13 @@ class Generator(Persistent):
             mapping_kwargs=EasyDict(mapping_kwargs),
             synthesis_kwargs=EasyDict(synthesis_kwargs),
         )
-        self.z_dim, self.c_dim, self.w_dim, self.img_resolution, self.img_channels = z_dim, c_dim, w_dim, img_resolution, img_channels
+        self.z_dim, self.c_dim, self.w_dim, self.img_resolution, self.img_channels = (
+            z_dim,
+            c_dim,
+            w_dim,
+            img_resolution,
+            img_channels,
+        )
         self.synthesis = SynthesisNetwork(w_dim, img_resolution, img_channels, **synthesis_kwargs)
         self.num_ws = self.synthesis.num_ws
         self.mapping = MappingNetwork(z_dim, c_dim, w_dim, self.num_ws, **mapping_kwargs)
@@ -215,9 +246,25 @@ class Generator(Persistent):
 
 
 class Conv2dLayer(Persistent):
-    def __init__(self, in_channels, out_channels, kernel_size, bias=True, activation="linear", down=1, conv_clamp=None, trainable=True):
+    def __init__(
+        self,
+        in_channels,
+        out_channels,
+        kernel_size,
+        bias=True,
+        activation="linear",
+        down=1,
+        conv_clamp=None,
+        trainable=True,
+    ):
         super().__init__(in_channels, out_channels, kernel_size)
-        self.activation, self.up, self.down, self.conv_clamp, self.padding = activation, 1, down, conv_clamp, kernel_size // 2
+        self.activation, self.up, self.down, self.conv_clamp, self.padding = (
+            activation,
+            1,
+            down,
+            conv_clamp,
+            kernel_size // 2,
+        )
         self.register_buffer("resample_filter", binomial_filter())
         self.weight_gain = 1 / np.sqrt(in_channels * kernel_size**2)
         self.act_gain = np.sqrt(2) if activation == "lrelu" else 1
@@ -231,19 +278,48 @@ class Conv2dLayer(Persistent):
     def forward(self, x, gain=1):
         weight = self.weight * float(self.weight_gain)
         assert self.up == 1
-        x = conv2d_down(x, weight, self.resample_filter) if self.down == 2 else nn.functional.conv2d(x, weight, padding=self.padding)
+        x = (
+            conv2d_down(x, weight, self.resample_filter)
+            if self.down == 2
+            else nn.functional.conv2d(x, weight, padding=self.padding)
+        )
         x = x if self.bias is None else x + self.bias[:, None, None]
-        return activate(x, self.activation, float(self.act_gain) * gain, None if self.conv_clamp is None else self.conv_clamp * gain)
+        return activate(
+            x, self.activation, float(self.act_gain) * gain, None if self.conv_clamp is None else self.conv_clamp * gain
+        )
 
 
 class DiscriminatorBlock(Persistent):
-    def __init__(self, in_channels, tmp_channels, out_channels, resolution, img_channels, first_layer_idx, architecture, conv_clamp, freeze_layers=0):
+    def __init__(
+        self,
+        in_channels,
+        tmp_channels,
+        out_channels,
+        resolution,
+        img_channels,
+        first_layer_idx,
+        architecture,
+        conv_clamp,
+        freeze_layers=0,
+    ):
         super().__init__(in_channels, tmp_channels, out_channels)
-        self.in_channels, self.resolution, self.img_channels, self.first_layer_idx = in_channels, resolution, img_channels, first_layer_idx
-        self.architecture, self.use_fp16, self.channels_last, self.num_layers = architecture, False, False, 3 + (in_channels == 0)
+        self.in_channels, self.resolution, self.img_channels, self.first_layer_idx = (
+            in_channels,
+            resolution,
+            img_channels,
+            first_layer_idx,
+        )
+        self.architecture, self.use_fp16, self.channels_last, self.num_layers = (
+            architecture,
+            False,
+            False,
+            3 + (in_channels == 0),
+        )
         self.register_buffer("resample_filter", binomial_filter())
         if in_channels == 0 or architecture == "skip":
-            self.fromrgb = Conv2dLayer(img_channels, tmp_channels, 1, activation="lrelu", conv_clamp=conv_clamp, trainable=freeze_layers < 1)
+            self.fromrgb = Conv2dLayer(
+                img_channels, tmp_channels, 1, activation="lrelu", conv_clamp=conv_clamp, trainable=freeze_layers < 1
+            )
         self.conv0 = Conv2dLayer(tmp_channels, tmp_channels, 3, activation="lrelu", conv_clamp=conv_clamp)
         self.conv1 = Conv2dLayer(tmp_channels, out_channels, 3, activation="lrelu", down=2, conv_clamp=conv_clamp)
         if architecture == "resnet":
@@ -271,7 +347,16 @@ class MinibatchStdLayer(Persistent):
 
 
 class DiscriminatorEpilogue(Persistent):
-    def __init__(self, in_channels, cmap_dim, resolution, img_channels, architecture="resnet", mbstd_group_size=4, conv_clamp=None):
+    def __init__(
+        self,
+        in_channels,
+        cmap_dim,
+        resolution,
+        img_channels,
+        architecture="resnet",
+        mbstd_group_size=4,
+        conv_clamp=None,
+    ):
         super().__init__(in_channels)
         self.in_channels, self.cmap_dim, self.resolution, self.img_channels, self.architecture = (
             in_channels,
@@ -322,9 +407,15 @@ class Discriminator(Persistent):
         for res in self.block_resolutions:
             channels, below = min(channel_base // res, channel_max), min(channel_base // (res // 2), channel_max)
             inputs = 0 if res == img_resolution else channels
-            setattr(self, f"b{res}", DiscriminatorBlock(inputs, channels, below, res, img_channels, index, **common, **(block_kwargs or {})))
+            setattr(
+                self,
+                f"b{res}",
+                DiscriminatorBlock(inputs, channels, below, res, img_channels, index, **common, **(block_kwargs or {})),
+            )
             index += getattr(self, f"b{res}").num_layers
-        self.b4 = DiscriminatorEpilogue(min(channel_base // 4, channel_max), c_dim, 4, img_channels, **common, **(epilogue_kwargs or {}))
+        self.b4 = DiscriminatorEpilogue(
+            min(channel_base // 4, channel_max), c_dim, 4, img_channels, **common, **(epilogue_kwargs or {})
+        )
 
     def forward(self, img, c=None):
         assert self.c_dim == 0
@@ -334,7 +425,9 @@ class Discriminator(Persistent):
         return self.b4(x)
 
 
-CLASSES = [c for c in list(globals().values()) if isinstance(c, type) and issubclass(c, Persistent) and c is not Persistent]
+CLASSES = [
+    c for c in list(globals().values()) if isinstance(c, type) and issubclass(c, Persistent) and c is not Persistent
+]
 
 
 @contextlib.contextmanager

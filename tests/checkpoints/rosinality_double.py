@@ -79,7 +79,11 @@ class Noise(nn.Module):
 class StyledConv(nn.Module):
     def __init__(self, inputs, outputs, style_dim, upsample=False):
         super().__init__()
-        self.conv, self.noise, self.activate = ModulatedConv(inputs, outputs, 3, style_dim, upsample=upsample), Noise(), Activate(outputs)
+        self.conv, self.noise, self.activate = (
+            ModulatedConv(inputs, outputs, 3, style_dim, upsample=upsample),
+            Noise(),
+            Activate(outputs),
+        )
 
     def forward(self, x, style, noise):
         return self.activate(self.conv(x, style) + self.noise.weight * noise)
@@ -90,7 +94,10 @@ class ToRGB(nn.Module):
         super().__init__()
         if upsample:
             self.upsample = Filter(4, up=2, pad=(2, 1))
-        self.conv, self.bias = ModulatedConv(inputs, 3, 1, style_dim, demodulate=False), nn.Parameter(torch.zeros(1, 3, 1, 1))
+        self.conv, self.bias = (
+            ModulatedConv(inputs, 3, 1, style_dim, demodulate=False),
+            nn.Parameter(torch.zeros(1, 3, 1, 1)),
+        )
 
     def forward(self, x, style, skip=None):
         out = self.conv(x, style) + self.bias
@@ -113,9 +120,14 @@ class Generator(nn.Module):
 
     def __init__(self, size, style_dim, n_mlp, channels):
         super().__init__()
-        self.style = nn.Sequential(PixelNorm(), *[Linear(style_dim, style_dim, lr_mul=0.01, activation=True) for _ in range(n_mlp)])
+        self.style = nn.Sequential(
+            PixelNorm(), *[Linear(style_dim, style_dim, lr_mul=0.01, activation=True) for _ in range(n_mlp)]
+        )
         self.input = Constant(channels[4])
-        self.conv1, self.to_rgb1 = StyledConv(channels[4], channels[4], style_dim), ToRGB(channels[4], style_dim, upsample=False)
+        self.conv1, self.to_rgb1 = (
+            StyledConv(channels[4], channels[4], style_dim),
+            ToRGB(channels[4], style_dim, upsample=False),
+        )
         self.convs, self.to_rgbs, self.noises = nn.ModuleList(), nn.ModuleList(), nn.Module()
         self.noises.register_buffer("noise_0", torch.randn(1, 1, 4, 4))
         for res in (2**i for i in range(3, size.bit_length())):
@@ -152,7 +164,9 @@ class Conv(nn.Module):
 def conv_layer(inputs, outputs, size, down=False, activate=True):
     pad = (2, 2) if size == 3 else (1, 1)
     layers = [Filter(1, pad=pad)] if down else []
-    return nn.Sequential(*layers, Conv(inputs, outputs, size, stride=2 if down else 1), *([Activate(outputs)] if activate else []))
+    return nn.Sequential(
+        *layers, Conv(inputs, outputs, size, stride=2 if down else 1), *([Activate(outputs)] if activate else [])
+    )
 
 
 class ResBlock(nn.Module):
@@ -169,14 +183,31 @@ class Discriminator(nn.Module):
     def __init__(self, size, channels):
         super().__init__()
         resolutions = [2**i for i in range(size.bit_length() - 1, 2, -1)]
-        self.convs = nn.Sequential(conv_layer(3, channels[size], 1), *[ResBlock(channels[r], channels[r // 2]) for r in resolutions])
+        self.convs = nn.Sequential(
+            conv_layer(3, channels[size], 1), *[ResBlock(channels[r], channels[r // 2]) for r in resolutions]
+        )
         self.final_conv = conv_layer(channels[4] + 1, channels[4], 3)
-        self.final_linear = nn.Sequential(Linear(channels[4] * 16, channels[4], activation=True), Linear(channels[4], 1))
+        self.final_linear = nn.Sequential(
+            Linear(channels[4] * 16, channels[4], activation=True), Linear(channels[4], 1)
+        )
 
     def forward(self, x):
         x = self.convs(x)
         n, c, h, w = x.shape
         group = min(n, 4)
-        std = (x.view(group, -1, 1, c, h, w).var(dim=0, unbiased=False) + 1e-8).sqrt().mean(dim=(2, 3, 4), keepdim=True).squeeze(2)
+        std = (
+            (x.view(group, -1, 1, c, h, w).var(dim=0, unbiased=False) + 1e-8)
+            .sqrt()
+            .mean(dim=(2, 3, 4), keepdim=True)
+            .squeeze(2)
+        )
         x = self.final_conv(torch.cat([x, std.repeat(group, 1, h, w)], dim=1))
         return self.final_linear(x.flatten(1))
+
+
+class PSP(nn.Module):
+    """A model of the pSp family: an encoder, rosinality's generator as decoder, the mean of W as a plain attribute."""
+
+    def __init__(self, decoder, latent_avg):
+        super().__init__()
+        self.encoder, self.decoder, self.latent_avg = nn.Linear(2, 2), decoder, latent_avg

@@ -56,7 +56,13 @@ def test_inspect(tmp_path, tiny):
     facts = checkpoints.inspect(path)
     json.dumps(facts)
     assert facts["format"] == "nvlabs"
-    assert (facts["resolution"], facts["z_dim"], facts["w_dim"], facts["mapping_layers"], facts["num_ws"]) == (8, 4, 4, 1, 4)
+    assert (facts["resolution"], facts["z_dim"], facts["w_dim"], facts["mapping_layers"], facts["num_ws"]) == (
+        8,
+        4,
+        4,
+        1,
+        4,
+    )
     assert list(facts["networks"]) == ["G_ema", "G", "D"]
     assert facts["networks"]["G_ema"]["parameters"] == sum(p.numel() for p in tiny["G_ema"].parameters())
     assert facts["networks"]["G_ema"]["channels"] == {"4": 4, "8": 4}
@@ -89,10 +95,10 @@ def test_an_estimated_w_avg_stays_known_as_such(tmp_path, tiny):
 
 def test_a_failed_conversion_leaves_the_target_alone(tmp_path, tiny):
     checkpoints.save_native(tmp_path / "a.safetensors", tiny)
-    (tmp_path / "b.pt").write_text("precious")
+    (tmp_path / "b.pt").write_text("precious", encoding="utf-8")
     with pytest.raises(GanInvError, match="strict=False"):
         checkpoints.convert(tmp_path / "a.safetensors", tmp_path / "b.pt")
-    assert (tmp_path / "b.pt").read_text() == "precious"
+    assert (tmp_path / "b.pt").read_text(encoding="utf-8") == "precious"
     with pytest.raises(GanInvError, match=r"\.safetensors .* \.pkl .* \.pt"):
         checkpoints.convert(tmp_path / "a.safetensors", tmp_path / "b.onnx")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.safetensors", "b.pt"]
@@ -153,6 +159,14 @@ def test_what_is_no_checkpoint(tmp_path, name):
         assert "web page" in error(call)
         if call is checkpoints.detect:  # which looks at the beginning only
             continue
-        for content in (b"hello, world\n" * 10, bytes(1000), bytes(range(256)), b"\x80", b"PK\x03\x04", b"{}", b"\x89PNG\r\n\x1a\n"):
+        for content in (
+            b"hello, world\n" * 10,
+            bytes(1000),
+            bytes(range(256)),
+            b"\x80",
+            b"PK\x03\x04",
+            b"{}",
+            b"\x89PNG\r\n\x1a\n",
+        ):
             path.write_bytes(content)
             error(call)

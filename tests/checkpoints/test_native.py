@@ -67,7 +67,11 @@ def test_loading_leaves_the_random_numbers_alone(tmp_path, tiny):
 def test_layout_takes_no_memory_and_draws_nothing():
     before = torch.get_rng_state()
     with Layout():
-        G, D = Generator(4096, 4096, 1024, 64, 2**24, 2**14), Discriminator(1024, 2**24, 2**14)  # terabytes, if they were real
+        # terabytes, if they were real
+        G, D = (
+            Generator(4096, 4096, 1024, 64, 2**24, 2**14),
+            Discriminator(1024, 2**24, 2**14),
+        )
     weights = [p for p in [*G.parameters(), *D.parameters()] if p.ndim > 1]
     assert all(weight.is_meta for weight in weights)
     assert sum(weight.numel() for weight in weights) > 2**32
@@ -85,7 +89,9 @@ def test_nan_weights_are_named(tmp_path, tiny):
     G = Generator(**tiny["G_ema"].config)
     G.synthesis.b8.conv1.weight.data[0, 0, 0, 0] = float("nan")
     checkpoints.save_native(tmp_path / "a.safetensors", {"G": G})
-    with pytest.raises(GanInvError, match=r"a\.safetensors: G has NaN or infinite values in synthesis\.b8\.conv1\.weight"):
+    with pytest.raises(
+        GanInvError, match=r"a\.safetensors: G has NaN or infinite values in synthesis\.b8\.conv1\.weight"
+    ):
         checkpoints.load(tmp_path / "a.safetensors")
 
 

@@ -7,23 +7,27 @@ import numpy as np
 import pytest
 import torch
 
-from ganinv.checkpoints.unpickle import (
-    MAX_OPCODES,
-    NVLABS_NAMES,
-    TORCH_NAMES,
-    Namespace,
-    Storage,
-    inspect_torch_file,
-    interpret,
-    read_nvlabs_pickle,
-    read_storage,
-    rebuild_tensor,
-)
+from ganinv.checkpoints.torchfiles import inspect_torch_file, read_nvlabs_pickle, read_storage
+from ganinv.checkpoints.unpickle import MAX_OPCODES, TORCH_NAMES, Namespace, Storage, interpret, rebuild_tensor
 from ganinv.errors import GanInvError
 
 PLAIN = [
     *(None, True, False, 0, 1, 255, 256, 65535, 65536, -1, -(2**31), 2**31, 2**63, -(2**70), 1.5, float("inf"), -0.0),
-    *("", "text", "é\n☃", "x" * 300, [], {}, (), (1,), (1, 2), (1, 2, 3), (1, 2, 3, 4), [1, [2, [3]]], {"a": {"b": [1, (2, {})]}, 3: None}),
+    *(
+        "",
+        "text",
+        "é\n☃",
+        "x" * 300,
+        [],
+        {},
+        (),
+        (1,),
+        (1, 2),
+        (1, 2, 3),
+        (1, 2, 3, 4),
+        [1, [2, [3]]],
+        {"a": {"b": [1, (2, {})]}, 3: None},
+    ),
     [list(range(3000)), {i: str(i) for i in range(3000)}],
 ]
 
@@ -39,9 +43,17 @@ def test_plain_values_as_pickle_reads_them(protocol):
 
 @pytest.mark.parametrize("protocol", range(2, 6))
 def test_sets_bytes_and_numpy_numbers(protocol):
-    value = {"set": {1, "a"}, "empty": set(), "f": np.float64(1.25), "i": np.int32(-7), "b": np.bool_(True), "h": np.float16(0.5), "u": np.uint8(9)}
+    value = {
+        "set": {1, "a"},
+        "empty": set(),
+        "f": np.float64(1.25),
+        "i": np.int32(-7),
+        "b": np.bool_(True),
+        "h": np.float16(0.5),
+        "u": np.uint8(9),
+    }
     value |= {"big": np.array(3.5, ">f4")[()], "dict": OrderedDict(a=1)}
-    read = interpret(io.BytesIO(pickle.dumps(value, protocol)), NVLABS_NAMES)
+    read = interpret(io.BytesIO(pickle.dumps(value, protocol)), TORCH_NAMES)
     assert read == {key: x.item() if isinstance(x, np.generic) else x for key, x in value.items()}
     assert type(read["f"]) is float
 
@@ -62,7 +74,14 @@ def test_several_pickles_in_one_stream():
 def test_torch_files_keep_their_structure(tmp_path, zipped):
     shared = torch.arange(12.0)
     value = {
-        "tensors": [shared[3:9].view(2, 3).t(), shared, torch.zeros(()), torch.ones(2, 0, 3), torch.randn(3).half(), torch.tensor([True])],
+        "tensors": [
+            shared[3:9].view(2, 3).t(),
+            shared,
+            torch.zeros(()),
+            torch.ones(2, 0, 3),
+            torch.randn(3).half(),
+            torch.tensor([True]),
+        ],
         "state": torch.nn.BatchNorm2d(2).state_dict(),  # an ordered dict with attributes, an integer tensor
         "parameter": torch.nn.Parameter(torch.randn(2)),
         "args": argparse.Namespace(lr=0.1, nested=argparse.Namespace(n=1)),
@@ -71,7 +90,12 @@ def test_torch_files_keep_their_structure(tmp_path, zipped):
     with open(tmp_path / "a.pt", "rb") as file:
         read = inspect_torch_file(file, (tmp_path / "a.pt").stat().st_size)
     for mine, theirs in zip(read["tensors"], value["tensors"], strict=True):
-        assert (mine.shape, mine.stride(), mine.dtype, mine.device.type) == (theirs.shape, theirs.stride(), theirs.dtype, "meta")
+        assert (mine.shape, mine.stride(), mine.dtype, mine.device.type) == (
+            theirs.shape,
+            theirs.stride(),
+            theirs.dtype,
+            "meta",
+        )
     assert list(read["state"]) == list(value["state"])
     assert read["args"] == Namespace({"lr": 0.1, "nested": Namespace({"n": 1})})
     assert read["parameter"].shape == (2,)
@@ -79,7 +103,13 @@ def test_torch_files_keep_their_structure(tmp_path, zipped):
 
 def test_pickled_tensors_bit_for_bit(tmp_path):
     base = torch.randn(4, 5)
-    value = {"a": base.t()[1:], "b": torch.nn.Parameter(base), "c": torch.arange(3), "d": torch.randn(2).bfloat16(), "e": torch.zeros(())}
+    value = {
+        "a": base.t()[1:],
+        "b": torch.nn.Parameter(base),
+        "c": torch.arange(3),
+        "d": torch.randn(2).bfloat16(),
+        "e": torch.zeros(()),
+    }
     (tmp_path / "a.pkl").write_bytes(pickle.dumps(value))
     read = read_nvlabs_pickle(tmp_path / "a.pkl")
     for key, tensor in value.items():
@@ -88,16 +118,34 @@ def test_pickled_tensors_bit_for_bit(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "call", ["os.system", "builtins.eval", "torch.load", "torch.storage._load_from_bytes", "builtins.getattr", "collections.Counter"]
+    "call",
+    [
+        "os.system",
+        "builtins.eval",
+        "torch.load",
+        "torch.storage._load_from_bytes",
+        "builtins.getattr",
+        "collections.Counter",
+    ],
 )
 def test_any_other_global_is_named(call):
     module, _, name = call.rpartition(".")
     for spelt in (
         f"c{module}\n{name}\n.".encode(),
-        b"".join([b"\x80\x04\x8c", bytes([len(module)]), module.encode(), b"\x8c", bytes([len(name)]), name.encode(), b"\x93."]),
+        b"".join(
+            [
+                b"\x80\x04\x8c",
+                bytes([len(module)]),
+                module.encode(),
+                b"\x8c",
+                bytes([len(name)]),
+                name.encode(),
+                b"\x93.",
+            ]
+        ),
     ):
         with pytest.raises(GanInvError, match=call.replace(".", r"\.")):
-            interpret(io.BytesIO(spelt), NVLABS_NAMES)
+            interpret(io.BytesIO(spelt), TORCH_NAMES)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +165,7 @@ def test_any_other_global_is_named(call):
 )
 def test_instructions_that_are_not_needed(code, name):
     with pytest.raises((GanInvError, ValueError), match=name):
-        interpret(io.BytesIO(code), NVLABS_NAMES)
+        interpret(io.BytesIO(code), TORCH_NAMES)
 
 
 @pytest.mark.parametrize(
@@ -146,7 +194,7 @@ def test_instructions_that_are_not_needed(code, name):
 )
 def test_nonsense_is_an_ordinary_exception(code):
     with pytest.raises((GanInvError, ValueError, TypeError, KeyError, IndexError)):
-        interpret(io.BytesIO(code), NVLABS_NAMES)
+        interpret(io.BytesIO(code), TORCH_NAMES)
 
 
 def test_endless_pickles_end():
@@ -204,5 +252,5 @@ def test_storages_of_other_sizes():
 
 def test_the_table_has_no_function_of_python_or_torch_that_acts():
     """Everything a pickle can call is one of ours."""
-    for name, function in {**TORCH_NAMES, **NVLABS_NAMES}.items():
+    for name, function in TORCH_NAMES.items():
         assert function is None or function.__module__ == "ganinv.checkpoints.unpickle", name

@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 
 import ganinv
 from ganinv import cli
-from ganinv.checkpoints import inspect, load, save_native
+from ganinv.checkpoints import inspect, load, save_native, save_rosinality
+from ganinv.inversion import TUNED_NOISE
 from ganinv.perception.frechet import feature_statistics, frechet_distance, generator_statistics
 from ganinv.perception.scores import scores
 from ganinv.photos import load_target, pack_images, read_image, save_png, to_uint8
@@ -25,7 +26,16 @@ from ganinv.training.gan import GanConfig
 from ganinv.training.selection import Selection
 
 RESULTS = {"clone.json", "clone.safetensors", "comparison.png", "reconstruction.png", "report.json"}
-QUICK = ["--steps", "3", "--set", "initial.steps=2", "--set", "initial.perceptual_weight=0", "--set", "initial.w_avg_samples=100"]
+QUICK = [
+    "--steps",
+    "3",
+    "--set",
+    "initial.steps=2",
+    "--set",
+    "initial.perceptual_weight=0",
+    "--set",
+    "initial.w_avg_samples=100",
+]
 PROJECT = ["--method", "projection-wplus", "--steps", "2", "--set", "perceptual_weight=0", "--set", "w_avg_samples=100"]
 
 
@@ -40,7 +50,11 @@ def run(monkeypatch):
 def files(tmp_path_factory, tiny_bundle, tiny_targets):
     """A folder with the tiny model as a file (with and without discriminator) and two photos of its size."""
     folder = tmp_path_factory.mktemp("cli")
-    save_native(folder / "tiny.safetensors", {"G_ema": tiny_bundle.G, "D": tiny_bundle.D}, metadata={"licence": "none", "training": {"images": 0}})
+    save_native(
+        folder / "tiny.safetensors",
+        {"G_ema": tiny_bundle.G, "D": tiny_bundle.D},
+        metadata={"licence": "none", "training": {"images": 0}},
+    )
     save_native(folder / "lonely.safetensors", {"G_ema": tiny_bundle.G})
     for name, target in zip(("first", "second"), tiny_targets, strict=True):
         save_png(folder / f"{name}.png", target)
@@ -73,12 +87,12 @@ def shipped(monkeypatch, tmp_path, tiny_bundle):
     feature_statistics(tiny_bundle.reference).save(folder / "frechet.npz")
     np.savez(folder / "w_statistics.npz", mean=tiny_bundle.G.mapping.w_avg.numpy(), cov=tiny_bundle.w_cov.numpy())
     save_png(folder / "real" / "somebody.png", tiny_bundle.heldout[0])
-    (folder / "card.json").write_text(json.dumps(card))
+    (folder / "card.json").write_text(json.dumps(card), encoding="utf-8")
     monkeypatch.setattr("ganinv.zoo.ASSETS", tmp_path / "assets")
 
 
 def report_of(folder):
-    return json.loads((folder / "report.json").read_text())
+    return json.loads((folder / "report.json").read_text(encoding="utf-8"))
 
 
 def one_sentence(result):
@@ -106,14 +120,29 @@ def test_version(run):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["fly"], ["invert"], ["invert", "a.png", "--steps", "many"], ["invert", "a.png", "--steps", "0"], ["train", "fly"]]
+    "arguments",
+    [
+        ["fly"],
+        ["invert"],
+        ["invert", "a.png", "--steps", "many"],
+        ["invert", "a.png", "--steps", "0"],
+        ["train", "fly"],
+    ],
 )
 def test_wrong_usage(run, arguments):
     assert run(*arguments).exit_code == 2
 
 
 def test_as_a_module_it_fails_with_one_sentence_and_exit_code_1(files):
-    command = [sys.executable, "-m", "ganinv", "invert", str(files / "first.png"), "--model", str(files / "nothing.pkl")]
+    command = [
+        sys.executable,
+        "-m",
+        "ganinv",
+        "invert",
+        str(files / "first.png"),
+        "--model",
+        str(files / "nothing.pkl"),
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stdout == ""
@@ -124,13 +153,24 @@ def test_as_a_module_it_fails_with_one_sentence_and_exit_code_1(files):
 
 
 def test_invert_writes_what_it_promises(invert, files, tmp_path, tiny_bundle):
-    result = invert(*QUICK)
+    result = invert(*QUICK, "--tune-noise")
     assert result.exit_code == 0, result.output
     out = tmp_path / "out"
     assert {path.name for path in out.iterdir()} == RESULTS
 
     report = report_of(out)
-    assert report.keys() == {"photo", "model", "method", "seed", "versions", "seconds", "scores"}
+    assert report.keys() == {
+        "photo",
+        "model",
+        "method",
+        "seed",
+        "versions",
+        "device",
+        "precision",
+        "seconds",
+        "scores",
+        "travel",
+    }
     assert report["photo"] == str(files / "first.png")
     assert (report["model"], report["method"], report["seed"]) == ("tiny", "near-perfect", 0)
     assert report["versions"]["torch"] == torch.__version__
@@ -138,7 +178,9 @@ def test_invert_writes_what_it_promises(invert, files, tmp_path, tiny_bundle):
 
     gan = ganinv.load(files / "tiny.safetensors")
     clone = ganinv.Inversion.load(out, gan)
-    assert np.array_equal(np.asarray(read_image(out / "reconstruction.png")), to_uint8(clone.image)[0].permute(1, 2, 0).numpy())
+    assert np.array_equal(
+        np.asarray(read_image(out / "reconstruction.png")), to_uint8(clone.image)[0].permute(1, 2, 0).numpy()
+    )
     expected = scores(clone.image, load_target(files / "first.png", 32, "none"))
     assert report["scores"].pop("perceptual") == pytest.approx(expected.pop("perceptual"), rel=1e-5)
     expected["mse_own_noise"] = clone.scores["mse_own_noise"]
@@ -152,6 +194,27 @@ def test_invert_writes_what_it_promises(invert, files, tmp_path, tiny_bundle):
     assert str(out / "comparison.png") in result.stdout.replace("\n", "")
     assert "efficientnet-lite0" in result.stdout  # a perceptual score never goes without its trunk
     assert "--reals generator" in result.stderr  # said, because the file has no training images
+
+
+@pytest.mark.parametrize(("device", "precision"), [("cpu", "fp32"), ("cpu", "bf16")])
+def test_the_report_says_where_and_how_it_was_computed(invert, tmp_path, device, precision):
+    assert invert(*PROJECT, "--device", device, "--precision", precision).exit_code == 0
+    report = report_of(tmp_path / "out")
+    assert (report["device"], report["precision"]) == (device, precision)
+
+
+def test_auto_says_what_it_took(invert, tmp_path, monkeypatch):
+    monkeypatch.setattr("ganinv.devices._usable", lambda name: torch.device("cpu") if str(name) == "cpu" else None)
+    assert invert(*PROJECT, "--device", "auto").exit_code == 0
+    assert report_of(tmp_path / "out")["device"] == "cpu"
+
+
+def test_a_device_that_is_not_there(invert, monkeypatch):
+    monkeypatch.setattr("ganinv.devices._usable", lambda name: None)
+    said = invert(*PROJECT, "--device", "cuda")
+    assert said.exit_code == 1
+    assert "has no device 'cuda' to compute on here: use cpu, or auto" in said.stderr
+    assert invert(*PROJECT, "--device", "abacus").exit_code == 2
 
 
 def test_one_bad_photo_does_not_stop_the_others(invert, files, tmp_path):
@@ -192,7 +255,7 @@ def test_options_reach_the_configuration(invert, tmp_path):
         "levels=none",
     ]
     assert invert(*QUICK, *options).exit_code == 0
-    config = json.loads((tmp_path / "out" / "clone.json").read_text())["config"]
+    config = json.loads((tmp_path / "out" / "clone.json").read_text(encoding="utf-8"))["config"]
     expected = {"steps": 3, "seed": 7, "tune_noise": False, "reals": "generator", "lr_G": 0.002, "levels": None}
     assert {key: config[key] for key in expected} == expected | {"steps": 4}
     assert (config["initial"]["seed"], config["initial"]["lr"], config["initial"]["steps"]) == (7, 0.05, 2)
@@ -202,6 +265,19 @@ def test_options_reach_the_configuration(invert, tmp_path):
 def test_no_noise_of_a_projection(invert, tmp_path, files):
     assert invert(*PROJECT, "--no-noise").exit_code == 0
     assert ganinv.Inversion.load(tmp_path / "out", ganinv.load(files / "tiny.safetensors")).noise is None
+
+
+def test_near_perfect_tunes_weights_unless_told_otherwise(invert, tmp_path, files):
+    """By default no noise map is touched, so that the swap changes nothing; ``--tune-noise`` is the whole named setting."""
+    assert invert(*QUICK).exit_code == 0
+    scores = report_of(tmp_path / "out")["scores"]
+    assert scores["mse_own_noise"] == scores["mse"]
+    assert report_of(tmp_path / "out")["travel"] > 0
+    assert invert(*QUICK, "--tune-noise").exit_code == 0
+    scores = report_of(tmp_path / "out")["scores"]
+    assert scores["mse_own_noise"] != scores["mse"]
+    config = json.loads((tmp_path / "out" / "clone.json").read_text(encoding="utf-8"))["config"]
+    assert (config["tune_noise"], config["lambda_l2"], config["lr_G"]) == (True, 0.0, TUNED_NOISE.lr_G)
 
 
 @pytest.mark.parametrize(
@@ -218,6 +294,7 @@ def test_no_noise_of_a_projection(invert, tmp_path, files):
         (["--set", "initial=3"], "initial.space"),
         (["--set", "steps.first=3"], "no settings of its own"),
         (["--method", "pti", "--reals", "generator"], "sees no real images"),
+        (["--method", "pti", "--tune-noise"], "no noise maps to tune"),
     ],
 )
 def test_settings_that_cannot_be(invert, tmp_path, arguments, said):
@@ -230,9 +307,13 @@ def test_settings_that_cannot_be(invert, tmp_path, arguments, said):
 def test_a_run_that_diverges_says_so(invert, tmp_path):
     finished = invert(*QUICK, "--set", "lr_G=1e20")
     assert finished.exit_code == 0, finished.output
-    assert re.search(r"^note: near-perfect inversion diverged at step 1 and was stopped; .*lower lr_G \(now 1e\+20\)", finished.stderr, re.MULTILINE)
+    assert re.search(
+        r"^note: near-perfect inversion diverged at step 1 and was stopped; .*lower lr_G \(now 1e\+20\)",
+        finished.stderr,
+        re.MULTILINE,
+    )
     assert "Warning" not in finished.stderr
-    assert json.loads((tmp_path / "out" / "clone.json").read_text())["warnings"][0] in finished.stderr
+    assert json.loads((tmp_path / "out" / "clone.json").read_text(encoding="utf-8"))["warnings"][0] in finished.stderr
 
 
 @pytest.mark.parametrize(
@@ -252,11 +333,11 @@ def test_failures_are_one_sentence(invert, tmp_path, change, said):
 
 
 def test_folder_that_cannot_be_written(invert, tmp_path):
-    (tmp_path / "out").write_text("a file")
+    (tmp_path / "out").write_text("a file", encoding="utf-8")
     result = invert(*QUICK)
     assert result.exit_code == 1
     assert "choose another folder" in one_sentence(result)
-    assert (tmp_path / "out").read_text() == "a file"
+    assert (tmp_path / "out").read_text(encoding="utf-8") == "a file"
 
 
 def test_same_command_again_gives_the_same_and_says_so(invert, tmp_path):
@@ -291,15 +372,32 @@ def test_earlier_results_survive_a_failure_while_writing(invert, tmp_path, monke
 
 
 def test_frechet_of_a_model_that_ships(run, shipped, tmp_path, monkeypatch):
-    result = run("invert", "somebody", "--out", tmp_path / "out", "--frechet", "--frechet-samples", "24", *QUICK, "--set", "lr_G=0.05")
+    result = run(
+        "invert",
+        "somebody",
+        "--out",
+        tmp_path / "out",
+        "--frechet",
+        "--frechet-samples",
+        "24",
+        *QUICK,
+        "--set",
+        "lr_G=0.05",
+    )
     assert result.exit_code == 0, result.output
     gan = ganinv.load("faces64")
     clone = ganinv.Inversion.load(tmp_path / "out", gan)
     assert report_of(tmp_path / "out")["photo"] == "somebody"
     measured = report_of(tmp_path / "out")["frechet"]
-    assert measured.pop("before") == pytest.approx(frechet_distance(generator_statistics(gan.G, 24), gan.statistics), rel=1e-6)
-    assert measured["after"] == pytest.approx(frechet_distance(generator_statistics(clone.generator, 24), gan.statistics), rel=1e-6)
-    assert measured.pop("after") != pytest.approx(frechet_distance(generator_statistics(gan.G, 24), gan.statistics), rel=1e-3)
+    assert measured.pop("before") == pytest.approx(
+        frechet_distance(generator_statistics(gan.G, 24), gan.statistics), rel=1e-6
+    )
+    assert measured["after"] == pytest.approx(
+        frechet_distance(generator_statistics(clone.generator, 24), gan.statistics), rel=1e-6
+    )
+    assert measured.pop("after") != pytest.approx(
+        frechet_distance(generator_statistics(gan.G, 24), gan.statistics), rel=1e-3
+    )
     assert measured == {"features": "efficientnet-lite0", "samples": 24, "compared_with": "32 training images"}
     assert "Fréchet" in result.stdout
     assert "--reals generator" not in result.stderr  # it has training images
@@ -397,7 +495,9 @@ def test_interrupted_run_goes_on_and_ends_the_same(run, files, tmp_path):
     stopped, whole = (ganinv.Inversion.load(tmp_path / name, gan) for name in ("stopped", "whole"))
     torch.testing.assert_close(stopped.image, whole.image, atol=1e-5, rtol=0)
     assert [row["step"] for row in stopped.history] == [row["step"] for row in whole.history]
-    torch.testing.assert_close(torch.tensor([row["mse"] for row in stopped.history]), torch.tensor([row["mse"] for row in whole.history]))
+    torch.testing.assert_close(
+        torch.tensor([row["mse"] for row in stopped.history]), torch.tensor([row["mse"] for row in whole.history])
+    )
 
 
 # --- models and files -------------------------------------------------------------------------------------------------------------------------
@@ -416,12 +516,71 @@ def test_models_that_ship(run, shipped, monkeypatch, tmp_path):
     assert "No model ships" in empty.output
 
 
+HOSTILE = "[bold red]x[/bold red] \x1b]0;title\x07\x9b2J\u202e\nnext"
+
+
+@pytest.fixture
+def noiseless(files, tmp_path):
+    """A file without noise maps and with a discriminator that ganinv does not have, whose strings are up to no good."""
+    G = load(files / "tiny.safetensors").G
+    save_rosinality(tmp_path / "noiseless.pt", {"G_ema": G}, strict=False)
+    content = torch.load(tmp_path / "noiseless.pt", weights_only=True)
+    content["g_ema"] = {key: value for key, value in content["g_ema"].items() if not key.startswith("noises.")}
+    content["d"] = {HOSTILE: torch.zeros(1)}
+    content["ganinv"] = json.dumps({"licence": HOSTILE, "training": {HOSTILE: HOSTILE}, HOSTILE: 1})
+    torch.save(content, tmp_path / "noiseless.pt")
+    return tmp_path / "noiseless.pt"
+
+
+def one_line_each(text):
+    return all(line.isprintable() for line in text.split("\n"))
+
+
+def test_inspect_prints_strings_as_they_are_and_harmless(run, noiseless):
+    result = run("inspect", noiseless)
+    assert result.exit_code == 0, result.output
+    assert one_line_each(result.output)
+    assert r"[bold red]x[/bold red] \u001b]0;title\u0007\u009b2J\u202e\nnext" in result.output
+    assert re.search(r"note 1 +G_ema comes without noise maps: they were drawn with seed 0", result.output)
+    assert re.search(r"note 2 +read without its discriminator: D ", result.output)
+    raw = run("inspect", noiseless, "--json").output
+    assert one_line_each(raw)
+    facts = json.loads(raw)
+    assert facts["licence"] == HOSTILE
+    assert len(facts["notes"]) == 2
+
+
+def test_commands_say_what_was_left_out_of_a_model(run, invert, noiseless, tmp_path):
+    for result in (invert(*PROJECT, model=noiseless), run("convert", noiseless, tmp_path / "b.safetensors")):
+        assert result.exit_code == 0, result.output
+        assert f"note: {noiseless}: G_ema comes without noise maps: they were drawn with seed 0" in result.stderr
+        assert f"note: {noiseless}: read without its discriminator" in result.stderr
+    assert "note" not in run("convert", noiseless, tmp_path / "b.safetensors", "--quiet").stderr
+
+
+def test_errors_print_strings_of_files_harmless(run, noiseless, tmp_path):
+    content = torch.load(noiseless, weights_only=True)
+    content["g_ema"][HOSTILE] = torch.zeros(1)
+    torch.save(content, tmp_path / "bad\x1b[31m.pt")
+    result = run("inspect", tmp_path / "bad\x1b[31m.pt")
+    assert result.exit_code == 1
+    message = one_sentence(result)
+    assert r"bad\u001b[31m.pt: G_ema has [bold red]x[/bold red] \u001b]0;title" in message
+    assert message.isprintable()
+
+
 def test_inspect_describes_a_checkpoint(run, files):
     result = run("inspect", files / "tiny.safetensors")
     assert result.exit_code == 0
     facts = inspect(files / "tiny.safetensors")
     assert json.loads(run("inspect", files / "tiny.safetensors", "--json").output) == facts
-    for part in ("native", facts["sha256"], f"{facts['networks']['D']['parameters']:,} parameters", "4:16 8:16 16:16 32:8", "licence"):
+    for part in (
+        "native",
+        facts["sha256"],
+        f"{facts['networks']['D']['parameters']:,} parameters",
+        "4:16 8:16 16:16 32:8",
+        "licence",
+    ):
         assert part in result.output
     missing = run("inspect", files / "nothing.pt")
     assert missing.exit_code == 1
@@ -442,7 +601,13 @@ def test_convert_there_and_back(run, files, tmp_path, tiny_bundle):
 
 @pytest.mark.parametrize(
     ("target", "option", "code"),
-    [("x.pkl", "--half", 2), ("x.safetensors", "--any-size", 2), ("x.onnx", None, 1), ("x.pt", None, 1), ("x.pt", "--any-size", 0)],
+    [
+        ("x.pkl", "--half", 2),
+        ("x.safetensors", "--any-size", 2),
+        ("x.onnx", None, 1),
+        ("x.pt", None, 1),
+        ("x.pt", "--any-size", 0),
+    ],
 )
 def test_convert_refuses_what_it_cannot_do(run, files, tmp_path, target, option, code):
     result = run("convert", files / "tiny.safetensors", tmp_path / target, *([option] if option else []))
@@ -463,13 +628,16 @@ def test_train_data_says_what_to_install(run, tmp_path, monkeypatch):
 
 def test_train_data_draws_images(run, tmp_path, monkeypatch):
     """With a DCGAN of random weights in place of the package's; the processes that draw inherit it."""
-    torch.save({"netG_state_dict": {f"main.{key}": value for key, value in DCGAN().state_dict().items()}}, tmp_path / "weights.tar")
+    torch.save(
+        {"netG_state_dict": {f"main.{key}": value for key, value in DCGAN().state_dict().items()}},
+        tmp_path / "weights.tar",
+    )
     monkeypatch.setattr("ganinv.training.dcgan.weights_path", lambda: tmp_path / "weights.tar")
     result = run("train", "data", tmp_path / "data", "--images", "3", "--jobs", "1")
     assert result.exit_code == 0, result.output
     images = np.load(tmp_path / "data" / "train.npy")
     assert (images.shape, images.dtype) == ((3, 3, 64, 64), np.uint8)
-    assert json.loads((tmp_path / "data" / "train.json").read_text())["sha256"] in result.output
+    assert json.loads((tmp_path / "data" / "train.json").read_text(encoding="utf-8"))["sha256"] in result.output
     assert len(np.load(tmp_path / "data" / "heldout.npy")) == 64
     framed = images.copy()
     result = run("train", "data", tmp_path / "data", "--images", "3", "--jobs", "1", "--plain")
@@ -478,7 +646,10 @@ def test_train_data_draws_images(run, tmp_path, monkeypatch):
 
 
 def test_train_data_draws_the_images_of_a_selection(run, tmp_path, monkeypatch):
-    torch.save({"netG_state_dict": {f"main.{key}": value for key, value in DCGAN().state_dict().items()}}, tmp_path / "weights.tar")
+    torch.save(
+        {"netG_state_dict": {f"main.{key}": value for key, value in DCGAN().state_dict().items()}},
+        tmp_path / "weights.tar",
+    )
     monkeypatch.setattr("ganinv.training.dcgan.weights_path", lambda: tmp_path / "weights.tar")
     shipped_selection("heldout").first(5).save(tmp_path / "five.npz")
     result = run("train", "data", tmp_path / "data", "--selection", tmp_path / "five.npz", "--jobs", "1")
@@ -487,8 +658,10 @@ def test_train_data_draws_the_images_of_a_selection(run, tmp_path, monkeypatch):
     result = run("train", "data", tmp_path / "data", "--selection", tmp_path / "five.npz", "--plain")
     assert result.exit_code == 2
     assert "give neither --plain nor --images" in " ".join(result.output.split())
-    (tmp_path / "five.npz").write_text("no selection")
-    assert "is not a selection of training images" in one_sentence(run("train", "data", tmp_path, "--selection", tmp_path / "five.npz"))
+    (tmp_path / "five.npz").write_text("no selection", encoding="utf-8")
+    assert "is not a selection of training images" in one_sentence(
+        run("train", "data", tmp_path, "--selection", tmp_path / "five.npz")
+    )
 
 
 def test_train_select_goes_on_with_a_selection(run, tmp_path):
@@ -498,7 +671,9 @@ def test_train_select_goes_on_with_a_selection(run, tmp_path):
     assert result.exit_code == 0, result.output
     assert "64 faces among" in result.output
     assert len(Selection.load(tmp_path / "faces.npz")) == 64
-    assert "is a selection from seed 20220223, not 7" in one_sentence(run("train", "select", tmp_path / "faces.npz", "--images", "30", "--seed", "7"))
+    assert "is a selection from seed 20220223, not 7" in one_sentence(
+        run("train", "select", tmp_path / "faces.npz", "--images", "30", "--seed", "7")
+    )
 
 
 @pytest.mark.parametrize(
@@ -553,7 +728,7 @@ def test_training_goes_on_after_kill_9(run, tmp_path, tiny_array):
     assert "16 × 16 pixels, from image 400" in result.stderr
     assert "trained on 800 images" in result.stdout
     assert counters(out)[2] == 800
-    assert [row["images"] for row in json.loads((out / "history.json").read_text())] == [400, 800]
+    assert [row["images"] for row in json.loads((out / "history.json").read_text(encoding="utf-8"))] == [400, 800]
     assert not [path for path in out.rglob(".*")]
 
     gan = ganinv.load(out / "model.safetensors")

@@ -3,6 +3,7 @@
 import json
 import signal
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -40,13 +41,13 @@ def test_train_one_and_use_it(run, files, tmp_path):
     assert result.exit_code == 0, result.output
     path = tmp_path / "encoders" / "psp.safetensors"
     assert {p.name for p in path.parent.iterdir()} == {"psp.safetensors", "psp.json"}
-    assert json.loads(path.with_suffix(".json").read_text())["config"]["steps"] == 3
+    assert json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["config"]["steps"] == 3
     inverted = run(
         "invert", files / "photo.png", "--model", files / "tiny.safetensors", "--align", "none", "--method", "psp", "--set", f"encoder={path}",
         "--out", tmp_path / "out",
     )  # fmt: skip
     assert inverted.exit_code == 0, inverted.output
-    assert json.loads((tmp_path / "out" / "report.json").read_text())["method"] == "psp"
+    assert json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))["method"] == "psp"
 
 
 def test_each_method_can_be_trained(run, files, tmp_path):
@@ -55,6 +56,24 @@ def test_each_method_can_be_trained(run, files, tmp_path):
         result = train(run, files, tmp_path, method, *start)
         assert result.exit_code == 0, result.output
         assert load_encoder(tmp_path / f"{method}.safetensors").card["method"] == method
+
+
+def test_real_images_from_a_file(run, files, tmp_path, monkeypatch):
+    """``--data`` gives the images in place of those that ship; others than the generator's size are refused."""
+    seen, look = [], ganinv.training.encoders.Batches.__init__
+    monkeypatch.setattr(
+        "ganinv.training.encoders.Batches.__init__",
+        lambda self, gan, config: seen.append(gan.reference) or look(self, gan, config),
+    )
+    (tmp_path / "data").mkdir()
+    images = np.random.default_rng(0).integers(0, 256, (5, 3, 32, 32), dtype=np.uint8)
+    np.save(tmp_path / "data" / "train.npy", images)
+    assert train(run, files, tmp_path, "psp", "--data", tmp_path / "data").exit_code == 0
+    assert np.array_equal(seen[0].numpy(), images)
+    np.save(tmp_path / "small.npy", images[..., :16, :16])
+    result = train(run, files, tmp_path, "psp", "--data", tmp_path / "small.npy")
+    assert result.exit_code == 2
+    assert "16 pixels wide, the generator's 32" in " ".join(result.output.replace("│", " ").split())
 
 
 def test_it_goes_on_where_it_was_stopped(run, files, tmp_path, monkeypatch):
@@ -99,20 +118,54 @@ def test_what_cannot_be_trained(run, files, tmp_path, method, more, code, said):
 
 def test_a_first_code_by_another_method(run, files, tmp_path):
     """``--set initial=METHOD`` takes that method's settings, and only methods that can give a first code."""
-    invert = ["invert", files / "photo.png", "--model", files / "tiny.safetensors", "--align", "none", "--out", tmp_path / "out", "--quiet"]
-    quick = ["--steps", "2", "--set", "initial=projection-w", "--set", "initial.steps=2", "--set", "initial.w_avg_samples=10"]
+    invert = [
+        "invert",
+        files / "photo.png",
+        "--model",
+        files / "tiny.safetensors",
+        "--align",
+        "none",
+        "--out",
+        tmp_path / "out",
+        "--quiet",
+    ]
+    quick = [
+        "--steps",
+        "2",
+        "--set",
+        "initial=projection-w",
+        "--set",
+        "initial.steps=2",
+        "--set",
+        "initial.w_avg_samples=10",
+    ]
     assert run(*invert, *quick).exit_code == 0
-    assert json.loads((tmp_path / "out" / "clone.json").read_text())["config"]["initial"]["space"] == "w"
+    assert (
+        json.loads((tmp_path / "out" / "clone.json").read_text(encoding="utf-8"))["config"]["initial"]["space"] == "w"
+    )
     wrong = run(*invert, "--set", "initial=pti")
     assert wrong.exit_code == 2
-    assert "projection-z, projection-w, projection-wplus, restyle-psp, restyle-e4e" in " ".join(wrong.output.replace("│", " ").split())
+    assert "projection-z, projection-w, projection-wplus, restyle-psp, restyle-e4e" in " ".join(
+        wrong.output.replace("│", " ").split()
+    )
 
 
 def test_what_stands_in_is_said(run, files, tmp_path):
-    invert = ["invert", files / "photo.png", "--model", files / "tiny.safetensors", "--align", "none", "--out", tmp_path / "out"]
+    invert = [
+        "invert",
+        files / "photo.png",
+        "--model",
+        files / "tiny.safetensors",
+        "--align",
+        "none",
+        "--out",
+        tmp_path / "out",
+    ]
     quick = ["--steps", "2", "--set", "initial.steps=2", "--set", "initial.w_avg_samples=10"]
     said = run(*invert, *quick).stderr
     assert "tiny comes without training images" in said
     assert "tiny comes without the encoder that finds a first code, so a projection does" in said
-    said = run(*invert, *quick, "--reals", "generator", "--set", "initial=projection-w", "--set", "initial.steps=2").stderr
+    said = run(
+        *invert, *quick, "--reals", "generator", "--set", "initial=projection-w", "--set", "initial.steps=2"
+    ).stderr
     assert "comes without" not in said

@@ -18,7 +18,11 @@ from ganinv.settings import encoder_names
 
 FILES = {"results.csv", "summary.json", "summary.md", "grid.png"}
 FAST = ["--profile", "fast", "--samples", "4", "--align", "none"]
-QUICK = [option for key in ("steps=2", "perceptual_weight=0", "w_avg_samples=50") for option in ("--config", f"projection-w.{key}")]
+QUICK = [
+    option
+    for key in ("steps=2", "perceptual_weight=0", "w_avg_samples=50")
+    for option in ("--config", f"projection-w.{key}")
+]
 
 
 @pytest.fixture
@@ -44,7 +48,13 @@ def compare(run, files, tmp_path, monkeypatch):
     """``ganinv compare`` of the two photos with the tiny model into ``tmp_path / "out"``, with a cache of its own."""
     monkeypatch.setenv("GANINV_CACHE", str(tmp_path / "cache"))
 
-    def call(*arguments, methods="projection-w", photos=("--set", files / "photos"), model="tiny.safetensors", command="compare"):
+    def call(
+        *arguments,
+        methods="projection-w",
+        photos=("--set", files / "photos"),
+        model="tiny.safetensors",
+        command="compare",
+    ):
         chosen = ["--methods", methods] if command == "compare" else []
         return run(command, *photos, *chosen, "--model", files / model, "--out", tmp_path / "out", *FAST, *arguments)
 
@@ -52,7 +62,7 @@ def compare(run, files, tmp_path, monkeypatch):
 
 
 def table(folder):
-    with open(folder / "results.csv", newline="") as file:
+    with open(folder / "results.csv", newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
@@ -60,8 +70,11 @@ def test_compare_writes_what_it_promises(compare, tmp_path, files):
     result = compare(*QUICK, "--seed", "7")
     assert result.exit_code == 0, result.output
     assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
-    assert [(row["image"], row["method"]) for row in table(tmp_path / "out")] == [("first.png", "projection-w"), ("second.png", "projection-w")]
-    facts = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert [(row["image"], row["method"]) for row in table(tmp_path / "out")] == [
+        ("first.png", "projection-w"),
+        ("second.png", "projection-w"),
+    ]
+    facts = json.loads((tmp_path / "out" / "summary.json").read_text(encoding="utf-8"))
     assert (facts["profile"], facts["set"]) == ("fast", str(files / "photos"))
     assert facts["methods"]["projection-w"]["config"]["steps"] == 2
     assert facts["methods"]["projection-w"]["seed"] == 7
@@ -74,15 +87,24 @@ def test_compare_writes_what_it_promises(compare, tmp_path, files):
 def test_all_methods_of_any_chapter(compare, tmp_path):
     result = compare(methods="all", photos=("--set", "nowhere"))
     assert result.exit_code == 1
-    assert result.stderr.strip().endswith("error: nowhere is no set of photos: give heldout, real, or a folder of pictures.")
-    few = [option for name in METHODS for option in ("--config", f"{name}.steps=1") if hasattr(METHODS[name].config, "steps")]
+    assert result.stderr.strip().endswith(
+        "error: nowhere is no set of photos: give heldout, real, or a folder of pictures."
+    )
+    few = [
+        option
+        for name in METHODS
+        for option in ("--config", f"{name}.steps=1")
+        if hasattr(METHODS[name].config, "steps")
+    ]
     result = compare("--images", "1", *few, methods="all")
     assert result.exit_code == 0, result.output
-    without = [name for name in METHODS if list(encoder_names(METHODS[name].config)) and name not in ("pti", "near-perfect")]
+    without = [
+        name for name in METHODS if list(encoder_names(METHODS[name].config)) and name not in ("pti", "near-perfect")
+    ]
     assert [row["method"] for row in table(tmp_path / "out")] == [name for name in METHODS if name not in without]
     sentence = f"left out, for want of encoders trained for tiny: {', '.join(without)}"
     assert sentence in " ".join(result.stdout.split())
-    assert sentence in (tmp_path / "out" / "summary.md").read_text()
+    assert sentence in (tmp_path / "out" / "summary.md").read_text(encoding="utf-8")
 
 
 def test_a_method_asked_for_by_name_says_which_encoder_it_lacks(compare, tmp_path):
@@ -100,7 +122,9 @@ def test_a_failing_method_and_a_broken_photo_are_one_sentence_each(compare, file
     complaints = [line for line in result.stderr.splitlines() if line.startswith("error:")]
     assert len(complaints) == 2
     assert "broken.png" in complaints[0]
-    assert complaints[1].startswith("error: near-perfect failed on first.png: near-perfect inversion needs the discriminator")
+    assert complaints[1].startswith(
+        "error: near-perfect failed on first.png: near-perfect inversion needs the discriminator"
+    )
     assert [row["method"] for row in table(tmp_path / "out")] == ["projection-w"]
 
 
@@ -133,20 +157,26 @@ def test_photos_or_a_set(compare, files, run):
 
 
 def test_ablate_reports_the_orderings(compare, tmp_path):
-    settings = ["initial.steps=2", "initial.perceptual_weight=0", "initial.w_avg_samples=50", "steps=3", "global_interval=1"]
+    settings = [
+        "initial.steps=2",
+        "initial.perceptual_weight=0",
+        "initial.w_avg_samples=50",
+        "steps=3",
+        "global_interval=1",
+    ]
     quick = [option for setting in settings for option in ("--config", setting)]
-    result = compare(*quick, "--weights-only", command="ablate")
+    result = compare(*quick, command="ablate")
     assert result.exit_code == 0, result.output
     assert len(table(tmp_path / "out")) == 8
-    facts = json.loads((tmp_path / "out" / "summary.json").read_text())
+    facts = json.loads((tmp_path / "out" / "summary.json").read_text(encoding="utf-8"))
     assert (facts["command"], facts["tuned"]) == ("ablate", "weights only")
     assert list(facts["methods"]) == ["full", "w/o L_recon", "w/o L_adv_local", "w/o L_global"]
     assert len(facts["orderings"]) == 6
     for ordering in facts["orderings"]:
         assert f"{ordering['verdict']}: {ordering['claim']} (on {ordering['agreeing']} of 2 photos)" in result.stdout
-    with_noise = compare(*quick, "--with-noise", "--images", "1", command="ablate")
+    with_noise = compare(*quick, "--tune-noise", "--images", "1", command="ablate")
     assert with_noise.exit_code == 0
-    assert json.loads((tmp_path / "out" / "summary.json").read_text())["tuned"] == "weights and noise"
+    assert json.loads((tmp_path / "out" / "summary.json").read_text(encoding="utf-8"))["tuned"] == "weights and noise"
 
 
 def test_progress_is_for_terminals(compare, monkeypatch):

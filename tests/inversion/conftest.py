@@ -19,7 +19,9 @@ def tiny_encoders(make_bundle, tmp_path_factory):
     """Files of encoders by name, each trained for some steps, so that it does better than the average face."""
     gan, folder = make_bundle(0), tmp_path_factory.mktemp("encoders")
     for name, recipe in RECIPES.items():
-        config = dataclasses.replace(recipe.config, steps=STEPS, batch=4, seen=0, warmup=1, lambda_latent=0.0)
+        config = dataclasses.replace(
+            recipe.config, steps=STEPS, batch=4, seen=0, warmup=1, lambda_latent=0.0, random_noise=False
+        )
         start = {"start": gan.encoder(recipe.start)} if recipe.start else {}
         gan.encoders[name] = recipe.train(gan, config, **start).save(folder, 0.0)
     return gan.encoders
@@ -39,12 +41,22 @@ def shorten(name):
     if name.startswith("projection"):
         return dataclasses.replace(config, steps=5, perceptual_weight=0.0, restarts=2, **SHORT)
     if name == "pti":
-        return dataclasses.replace(config, steps=3, pivot=dataclasses.replace(PIVOT, steps=3, perceptual_weight=0.0, **SHORT))
+        return dataclasses.replace(
+            config, steps=3, pivot=dataclasses.replace(PIVOT, steps=3, perceptual_weight=0.0, **SHORT)
+        )
     if name == "near-perfect":
         everything = dict(
-            p=0.7, lambda_adv=1.0, lambda_global=1.0, global_interval=2, r1_interval=2, lr_latent=1e-3, tune_noise=True, noise_weight=1.0
+            p=0.7,
+            lambda_adv=1.0,
+            lambda_global=1.0,
+            global_interval=2,
+            r1_interval=2,
+            lr_latent=1e-3,
+            tune_noise=True,
+            noise_weight=1.0,
         )
-        return dataclasses.replace(config, steps=5, batch=4, **everything)
+        initial = dataclasses.replace(config.initial, steps=3, perceptual_weight=0.0, **SHORT)
+        return dataclasses.replace(config, steps=5, batch=4, initial=initial, **everything)
     if name == "bdinvert":
         return dataclasses.replace(config, steps=5, perceptual_weight=0.0, samples=200)
     if name == "ensemble":

@@ -22,7 +22,10 @@ def gan(make_bundle, tmp_path_factory):
     torch.manual_seed(0)
     G = gan.G
     networks = {"bdinvert": BaseCodeEncoder(8, 16), "ensemble": MaskedEncoder(G.img_resolution, G.num_ws, G.w_dim)}
-    files = {name: save_encoder(folder / f"{name}.safetensors", network, name, gan.sha256, {}) for name, network in networks.items()}
+    files = {
+        name: save_encoder(folder / f"{name}.safetensors", network, name, gan.sha256, {})
+        for name, network in networks.items()
+    }
     return dataclasses.replace(gan, encoders=files)
 
 
@@ -76,7 +79,9 @@ def test_the_history_holds_the_papers_terms(gan, tiny_targets):
     row = one.history[0]
     assert row["base"] == 0
     assert row["mse"] == pytest.approx((one.initial - tiny_targets[:1]).square().mean().item(), rel=1e-5)
-    assert row["norm"] == pytest.approx(PNormSpace.of(gan, CONFIG.samples)(gan.G.mapping.w_avg).square().mean().item(), rel=1e-4)
+    assert row["norm"] == pytest.approx(
+        PNormSpace.of(gan, CONFIG.samples)(gan.G.mapping.w_avg).square().mean().item(), rel=1e-4
+    )
     assert one.history[2]["base"] > 0
     assert row["distance"] > 0
 
@@ -107,7 +112,13 @@ def test_an_interrupted_run_goes_on_exactly(gan, tiny_targets, result, tmp_path)
             signal.raise_signal(signal.SIGINT)
 
     def run(callback):
-        return bdinvert(gan, tiny_targets, CONFIG, callback, Resume.for_run(tmp_path / "run.pt", gan, tiny_targets, "bdinvert", CONFIG))
+        return bdinvert(
+            gan,
+            tiny_targets,
+            CONFIG,
+            callback,
+            Resume.for_run(tmp_path / "run.pt", gan, tiny_targets, "bdinvert", CONFIG),
+        )
 
     seen = []
     with pytest.raises(KeyboardInterrupt):
@@ -119,5 +130,8 @@ def test_an_interrupted_run_goes_on_exactly(gan, tiny_targets, result, tmp_path)
 
 
 def test_another_kind_of_encoder_is_refused(gan, tiny_targets):
-    with pytest.raises(GanInvError, match="encoder ensemble is not of the kind that bdinvert takes: train one with `ganinv train encoder bdinvert`"):
+    with pytest.raises(
+        GanInvError,
+        match="encoder ensemble is not of the kind that bdinvert takes: train one with `ganinv train encoder bdinvert`",
+    ):
         bdinvert(gan, tiny_targets, dataclasses.replace(CONFIG, encoder="ensemble"))

@@ -5,7 +5,7 @@ import json
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 import ganinv
 from ganinv import GanInvError
@@ -18,6 +18,12 @@ from ganinv.inversion import HFGI, Encode, ReStyle, psp, restyle
 def encoder():
     torch.manual_seed(0)
     return StyleEncoder(32, 8, 16).eval()
+
+
+def test_a_generator_can_be_too_small():
+    assert StyleEncoder(16, 6, 4)(torch.zeros(2, 3, 16, 16)).shape == (2, 6, 4)
+    with pytest.raises(GanInvError, match="8 px are too few: 16 px is the least"):
+        StyleEncoder(8, 4, 4)
 
 
 def test_prelu_is_pytorchs():
@@ -105,12 +111,20 @@ def test_a_file_gives_back_the_network(encoder, tmp_path):
 
 def test_an_encoder_of_another_generator_is_refused(encoder, tmp_path):
     path = save_encoder(tmp_path / "e.safetensors", encoder, "psp", "abc", {})
-    with pytest.raises(GanInvError, match=r"e\.safetensors was trained for another generator: .*ganinv train encoder psp"):
+    with pytest.raises(
+        GanInvError, match=r"e\.safetensors was trained for another generator: .*ganinv train encoder psp"
+    ):
         load_encoder(path, "def")
 
 
 def with_card(path, **changes):
-    card = {"method": "psp", "network": "StyleEncoder", "config": dict(resolution=32, num_ws=8, w_dim=16), "generator": "abc", "training": {}}
+    card = {
+        "method": "psp",
+        "network": "StyleEncoder",
+        "config": dict(resolution=32, num_ws=8, w_dim=16),
+        "generator": "abc",
+        "training": {},
+    }
     save_file({"x": torch.zeros(2)}, path, metadata={"card": json.dumps(card | changes)})
 
 
@@ -125,6 +139,15 @@ def with_card(path, **changes):
         lambda path: with_card(path, config={"resolution": "large"}),
         lambda path: with_card(path, config={"unknown": 1}),
         lambda path: with_card(path, config=3),
+        lambda path: with_card(
+            path, config=dict(resolution=32, num_ws=8, w_dim=16, channels=1200)
+        ),  # 276 bytes that ask for a gigabyte
+        lambda path: with_card(path, config=dict(resolution=32, num_ws=10**9, w_dim=16)),
+        lambda path: with_card(path, network="MaskedEncoder", config=dict(resolution=32, num_ws=[0], w_dim=10**9)),
+        lambda path: with_card(path, network="BaseCodeEncoder", config=dict(size=8, channels=4, widths=4)),
+        lambda path: with_card(
+            path, network="Consultation", config=dict(resolution=32, channels=4, widths=[10**6] * 4)
+        ),
         lambda path: path.mkdir(),
     ],
 )
@@ -135,13 +158,49 @@ def test_any_other_file_is_refused_in_one_sentence(tmp_path, write):
         load_encoder(path)
 
 
+def rewrite(path, card, state=None):
+    """The file with another description, and some other tensors."""
+    save_file(load_file(path) | (state or {}), path, metadata={"card": json.dumps(card)})
+
+
+@pytest.mark.parametrize("lost", ["method", "generator"])
+def test_a_description_without(encoder, tmp_path, lost):
+    path = save_encoder(tmp_path / "bad.safetensors", encoder, "psp", "abc", {})
+    card = load_encoder(path).card
+    rewrite(path, {**card, lost: None})
+    load_encoder(path)
+    del card[lost]
+    rewrite(path, card)
+    with pytest.raises(GanInvError, match=r"bad\.safetensors is not the file of an encoder"):
+        load_encoder(path, "abc")
+
+
+@pytest.mark.parametrize("value", [float("nan"), 1])
+def test_weights_that_are_no_numbers(encoder, tmp_path, value):
+    path = save_encoder(tmp_path / "bad.safetensors", encoder, "psp", "abc", {})
+    name = next(key for key in load_file(path) if key.endswith("bias"))
+    # NaN, and whole numbers
+    rewrite(path, load_encoder(path).card, {name: torch.full(load_file(path)[name].shape, value)})
+    with pytest.raises(GanInvError, match=r"bad\.safetensors is not the file of an encoder"):
+        load_encoder(path)
+
+
+def test_loading_an_encoder_draws_no_random_numbers(encoder, tmp_path):
+    path = save_encoder(tmp_path / "e.safetensors", encoder, "psp", "abc", {})
+    before = torch.get_rng_state()
+    load_encoder(path)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_a_missing_file(tmp_path, tiny_bundle):
     with pytest.raises(GanInvError, match=r"none\.safetensors does not exist"):
         tiny_bundle.encoder(str(tmp_path / "none.safetensors"))
 
 
 def test_a_bundle_without_the_encoder(another_bundle, tiny_targets):
-    with pytest.raises(GanInvError, match=r"tiny1 comes without the encoder 'psp': train it with `ganinv train encoder psp`"):
+    with pytest.raises(
+        GanInvError, match=r"tiny1 comes without the encoder 'psp': train it with `ganinv train encoder psp`"
+    ):
         psp(another_bundle, tiny_targets)
 
 
@@ -151,16 +210,24 @@ def test_an_encoder_can_be_named_by_its_file(tiny_bundle, tiny_targets, tiny_enc
     assert filed.config == {"encoder": str(tiny_encoders["psp"])}
 
 
-def test_an_encoder_of_the_wrong_kind_is_refused(tiny_bundle, tiny_targets):
-    for method, config in [
-        ("psp", Encode("restyle-psp")),
-        ("restyle-psp", ReStyle("psp")),
-        ("psp", Encode("bdinvert")),
-        ("restyle-e4e", ReStyle("hfgi")),
-        ("hfgi", HFGI("psp")),
-    ]:
+@pytest.mark.parametrize(
+    ("method", "kind", "encoder"),
+    [
+        ("psp", Encode, "restyle-psp"),
+        ("restyle-psp", ReStyle, "psp"),
+        ("psp", Encode, "bdinvert"),
+        ("restyle-e4e", ReStyle, "hfgi"),
+        ("hfgi", HFGI, "psp"),
+    ],
+)
+def test_an_encoder_of_the_wrong_kind_is_refused(tiny_bundle, tiny_targets, tiny_encoders, method, kind, encoder):
+    # by its name when the configuration is made, by its file when that is read
+    for name in (
+        encoder,
+        str(tiny_encoders[encoder]),
+    ):
         with pytest.raises(GanInvError, match="train one with `ganinv train encoder"):
-            ganinv.invert(tiny_targets, tiny_bundle, method, config)
+            ganinv.invert(tiny_targets, tiny_bundle, method, kind(name))
 
 
 # --- the loops --------------------------------------------------------------------------------------------------------------------------------
@@ -193,12 +260,18 @@ def test_restyle_passes_do_not_depend_on_how_many_follow(tiny_bundle, tiny_targe
 
 
 def test_the_method_is_named_after_the_encoder(tiny_bundle, tiny_targets):
-    assert [restyle(tiny_bundle, tiny_targets, ReStyle(name)).method for name in ("restyle-psp", "restyle-e4e")] == ["restyle-psp", "restyle-e4e"]
+    assert [restyle(tiny_bundle, tiny_targets, ReStyle(name)).method for name in ("restyle-psp", "restyle-e4e")] == [
+        "restyle-psp",
+        "restyle-e4e",
+    ]
 
 
 def test_what_identifies_a_run_has_the_encoders_weights(tiny_bundle, tiny_targets, tiny_encoders, tmp_path):
     from ganinv.inversion import Resume
 
     other = dataclasses.replace(tiny_bundle, encoders=tiny_encoders | {"psp": tiny_encoders["e4e"]})
-    names = [Resume.for_run(tmp_path / "run.pt", gan, tiny_targets, "psp", Encode()).fingerprint for gan in (tiny_bundle, tiny_bundle, other)]
+    names = [
+        Resume.for_run(tmp_path / "run.pt", gan, tiny_targets, "psp", Encode()).fingerprint
+        for gan in (tiny_bundle, tiny_bundle, other)
+    ]
     assert names[0] == names[1] != names[2]

@@ -23,7 +23,10 @@ def gan(make_bundle, tmp_path_factory):
     torch.manual_seed(0)
     G = gan.G
     networks = {"bdinvert": BaseCodeEncoder(8, 16), "ensemble": MaskedEncoder(G.img_resolution, G.num_ws, G.w_dim)}
-    files = {name: save_encoder(folder / f"{name}.safetensors", network, name, gan.sha256, {}) for name, network in networks.items()}
+    files = {
+        name: save_encoder(folder / f"{name}.safetensors", network, name, gan.sha256, {})
+        for name, network in networks.items()
+    }
     return dataclasses.replace(gan, encoders=files)
 
 
@@ -46,12 +49,15 @@ def test_the_encoder_sees_nothing_under_the_mask(gan, tiny_targets, mask):
     codes = encoder(tiny_targets, mask)
     assert codes.shape == (2, gan.G.num_ws, gan.G.w_dim)
     assert torch.equal(encoder(torch.where(mask == 1, tiny_targets, torch.ones([])), mask), codes)
-    assert not torch.equal(encoder(tiny_targets * mask, torch.ones_like(mask)), codes)  # it knows that black is not hidden
+    # it knows that black is not hidden
+    assert not torch.equal(encoder(tiny_targets * mask, torch.ones_like(mask)), codes)
 
 
 def test_it_starts_from_the_encoders_code(gan, tiny_targets):
     start = ensemble(gan, tiny_targets, dataclasses.replace(CONFIG, steps=0))
-    torch.testing.assert_close(start.ws, gan.G.mapping.w_avg + gan.encoder("ensemble")(tiny_targets, torch.ones(2, 1, 32, 32)))
+    torch.testing.assert_close(
+        start.ws, gan.G.mapping.w_avg + gan.encoder("ensemble")(tiny_targets, torch.ones(2, 1, 32, 32))
+    )
     torch.testing.assert_close(start.initial, gan.G.synthesis(start.ws))
 
 
@@ -105,7 +111,13 @@ def test_an_interrupted_run_goes_on_exactly(gan, tiny_targets, result, tmp_path,
             signal.raise_signal(signal.SIGINT)
 
     def run(callback):
-        return ensemble(gan, tiny_targets, CONFIG, callback, Resume.for_run(tmp_path / "run.pt", gan, tiny_targets, "ensemble", CONFIG))
+        return ensemble(
+            gan,
+            tiny_targets,
+            CONFIG,
+            callback,
+            Resume.for_run(tmp_path / "run.pt", gan, tiny_targets, "ensemble", CONFIG),
+        )
 
     seen = []
     with pytest.raises(KeyboardInterrupt):
@@ -118,7 +130,14 @@ def test_an_interrupted_run_goes_on_exactly(gan, tiny_targets, result, tmp_path,
 
 def test_a_run_with_another_mask_starts_afresh(gan, tiny_targets, mask, tmp_path):
     def run(mask):
-        return ensemble(gan, tiny_targets, CONFIG, None, Resume.for_run(tmp_path / "run.pt", gan, tiny_targets, "ensemble", CONFIG), mask=mask)
+        return ensemble(
+            gan,
+            tiny_targets,
+            CONFIG,
+            None,
+            Resume.for_run(tmp_path / "run.pt", gan, tiny_targets, "ensemble", CONFIG),
+            mask=mask,
+        )
 
     run(mask)
     assert torch.equal(run(1 - mask).ws, ensemble(gan, tiny_targets, CONFIG, mask=1 - mask).ws)
@@ -128,7 +147,9 @@ def test_it_is_pytorchs_lbfgs_step_for_step(gan, tiny_targets, result):
     """One step a turn of the loop, with the state kept, is the optimiser's own run of as many steps."""
     objective = Objective(gan, tiny_targets[:1], torch.ones(1, 1, 32, 32), gan.encoder("ensemble"), CONFIG)
     w = objective.start.clone().requires_grad_()
-    lbfgs = torch.optim.LBFGS([w], max_iter=CONFIG.steps, max_eval=1000, history_size=CONFIG.memory, line_search_fn="strong_wolfe")
+    lbfgs = torch.optim.LBFGS(
+        [w], max_iter=CONFIG.steps, max_eval=1000, history_size=CONFIG.memory, line_search_fn="strong_wolfe"
+    )
 
     def closure():
         loss, _ = objective(w)

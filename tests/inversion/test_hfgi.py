@@ -10,7 +10,7 @@ from ganinv import GanInvError, Inversion
 from ganinv.encoders.consultation import ADA, Consultation
 from ganinv.encoders.style import StyleEncoder
 from ganinv.encoders.weights import load_encoder, save_encoder
-from ganinv.inversion.hfgi import HFGI, edit, hfgi, low_fidelity
+from ganinv.inversion.hfgi import HFGI, hfgi, low_fidelity
 from ganinv.inversion.psp import Encode, encode
 
 LAYER = "b8.conv0"  # a quarter of 32 px
@@ -58,7 +58,7 @@ def test_without_consultation_it_is_e4e(gan, tiny_targets, config, basic):
     assert torch.equal(plain.image, basic.image)
     assert plain.fusion is None
     ws = basic.ws.flip(0)
-    assert torch.equal(edit(plain, ws), basic.render(ws))
+    assert torch.equal(plain.render(ws), basic.render(ws))
 
 
 def test_an_untrained_consultation_changes_nothing(gan, tiny_targets, networks, basic):
@@ -105,7 +105,7 @@ def test_the_fusion_acts_on_one_layer_and_what_follows(inversion):
 
 
 def test_an_edit_that_changes_nothing_is_the_reconstruction(inversion):
-    assert torch.equal(edit(inversion, inversion.ws), inversion.image)
+    assert torch.equal(inversion.render(inversion.ws), inversion.image)
 
 
 def test_an_edit_aligns_the_map_to_the_edited_image(inversion, gan, config, tiny_targets):
@@ -116,9 +116,9 @@ def test_an_edit_aligns_the_map_to_the_edited_image(inversion, gan, config, tiny
         before, after = (gan.G.synthesis(w).clamp(-1, 1) for w in (inversion.ws, ws))
         aligned = consultation.ada(tiny_targets - before, after)
         expected = gan.G.synthesis(ws, fusion={LAYER: consultation.encoder(aligned)})
-    edited = edit(inversion, ws)
+    edited = inversion.render(ws)
     torch.testing.assert_close(edited, expected, atol=1e-4, rtol=1e-4)
-    assert not torch.allclose(edited, inversion.render(ws), atol=1e-3)  # which takes the map as it lay
+    assert not torch.allclose(edited, inversion.draw(ws), atol=1e-3)  # which takes the map as it lay
 
 
 def test_a_batch_gives_what_single_photos_give(inversion, gan, tiny_targets, config):
@@ -126,13 +126,15 @@ def test_a_batch_gives_what_single_photos_give(inversion, gan, tiny_targets, con
     for i in range(2):
         alone = hfgi(gan, tiny_targets[i : i + 1], config)
         torch.testing.assert_close(alone.image, inversion.image[i : i + 1], atol=1e-4, rtol=1e-4)
-        torch.testing.assert_close(edit(inversion[i], ws[i : i + 1]), edit(inversion, ws)[i : i + 1], atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(
+            inversion[i].render(ws[i : i + 1]), inversion.render(ws)[i : i + 1], atol=1e-4, rtol=1e-4
+        )
 
 
 def test_saved_and_loaded_it_is_the_same(inversion, gan, tmp_path):
     loaded = Inversion.load(inversion.save(tmp_path), gan)
     assert torch.equal(loaded.image, inversion.image)
-    assert torch.equal(edit(loaded, inversion.ws.flip(0)), edit(inversion, inversion.ws.flip(0)))
+    assert torch.equal(loaded.render(inversion.ws.flip(0)), inversion.render(inversion.ws.flip(0)))
 
 
 def test_the_consultation_survives_its_file(networks, gan):

@@ -8,12 +8,23 @@ import torch
 
 import ganinv
 from ganinv import Inversion
-from ganinv.inversion import NearPerfect, Projection, near_perfect, projection
+from ganinv.inversion import TUNED_NOISE, Projection, near_perfect, projection
 from ganinv.stylegan2 import Discriminator
+from ganinv.stylegan2.controls import Controls
 
 FAST = Projection(space="w_plus", steps=10, perceptual_weight=0.0, w_avg_samples=100, optimise_noise=False)
-CONFIG = NearPerfect(
-    steps=12, p=0.8, lr_G=3e-3, lr_latent=1e-3, global_interval=2, r1_interval=2, noise_weight=1.0, lambda_locality=0.0, joint=True, initial=FAST
+CONFIG = dataclasses.replace(
+    TUNED_NOISE,
+    steps=12,
+    p=0.8,
+    lr_G=3e-3,
+    lr_latent=1e-3,
+    global_interval=2,
+    r1_interval=2,
+    noise_weight=1.0,
+    lambda_locality=0.0,
+    joint=True,
+    initial=FAST,
 )
 
 
@@ -42,13 +53,17 @@ def test_one_generator_draws_all_photos(result, tiny_targets, start):
     assert result.deltas[0] is result.deltas[1]
     a, b = result.generators
     assert all(torch.equal(p, q) for p, q in zip(a.parameters(), b.parameters(), strict=True))
-    assert all(not torch.equal(result.noise[name][0], result.noise[name][1]) for name in result.noise)  # each photo's noise is its own
+    # each photo's noise is its own
+    assert all(not torch.equal(result.noise[name][0], result.noise[name][1]) for name in result.noise)
     assert not torch.equal(result.ws[0], result.ws[1])
 
 
 def test_of_one_photo_it_is_the_same_as_ever(tiny_bundle, tiny_targets, start):
     config = dataclasses.replace(CONFIG, steps=6)
-    joint, alone = (near_perfect(tiny_bundle, tiny_targets[:1], dataclasses.replace(config, joint=j), start=start[0]) for j in (True, False))
+    joint, alone = (
+        near_perfect(tiny_bundle, tiny_targets[:1], dataclasses.replace(config, joint=j), start=start[0])
+        for j in (True, False)
+    )
     assert joint.history == alone.history
     assert torch.equal(joint.image, alone.image)
 
@@ -87,6 +102,13 @@ def test_the_discriminator_sees_all_photos_in_whole_batches(tiny_bundle, tiny_ta
     assert torch.equal(judged, fake)
 
 
+@pytest.mark.parametrize("batch", [2, 3])
+def test_small_batches_of_many_photos(tiny_bundle, tiny_targets, batch):
+    photos = tiny_targets.repeat(3, 1, 1, 1)[:5]
+    result = near_perfect(tiny_bundle, photos, dataclasses.replace(CONFIG, steps=1, p=1.0, batch=batch))
+    assert len(result) == 5
+
+
 def test_one_stage_and_a_row_for_each_photo(result, seen):
     assert [p.step for p in seen if p.stage == "near-perfect"] == list(range(1, 13))
     assert {row["photo"] for row in result.history} == {0, 1}
@@ -99,8 +121,12 @@ def test_the_shared_weights_are_kept_once(result, tiny_bundle, tiny_targets, tmp
     assert torch.equal(loaded.image, result.image)
     assert loaded.deltas[0] is loaded.deltas[1]
     assert loaded.history == result.history
-    apart = dataclasses.replace(result, deltas=[{name: delta.clone() for name, delta in deltas.items()} for deltas in result.deltas])
-    once, twice = ((folder / "clone.safetensors").stat().st_size for folder in (tmp_path / "both", apart.save(tmp_path / "apart")))
+    apart = dataclasses.replace(
+        result, controls=Controls({key: tensor.expand(2, *tensor.shape[1:]) for key, tensor in result.controls.items()})
+    )
+    once, twice = (
+        (folder / "clone.safetensors").stat().st_size for folder in (tmp_path / "both", apart.save(tmp_path / "apart"))
+    )
     deltas = sum(2 * delta.numel() for delta in result.deltas[0].values())
     assert twice - once > 0.9 * deltas
     for i, alone in enumerate(result):

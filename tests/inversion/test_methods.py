@@ -1,16 +1,19 @@
 """What every method has to do, whatever it does: the common interface, tested once over all of them."""
 
 import dataclasses
+import random
 import signal
 from collections import Counter
 
+import numpy as np
 import pytest
 import torch
 
 import ganinv
 from ganinv import GanInvError, Inversion
-from ganinv.inversion import METHODS, Resume
+from ganinv.inversion import METHODS, Projection, ReStyle, Resume
 from ganinv.perception.features import EFFICIENTNET
+from ganinv.photos import ImageWarning
 
 every_method = pytest.mark.parametrize("method", METHODS)
 
@@ -23,15 +26,19 @@ def finished(tiny_bundle, tiny_targets, short_configs):
     def run(method):
         if method not in cache:
             seen = []
-            cache[method] = ganinv.invert(tiny_targets, tiny_bundle, method, short_configs[method], callback=seen.append), seen
+            cache[method] = (
+                ganinv.invert(tiny_targets, tiny_bundle, method, short_configs[method], callback=seen.append),
+                seen,
+            )
         return cache[method]
 
     return run
 
 
 def steps_of(config):
-    """Steps of an optimisation, or passes of an encoder."""
-    return getattr(config, "steps", getattr(config, "iterations", 1))
+    """Steps of an optimisation, or passes of an encoder, or the passes and the steps that follow them."""
+    passes = ReStyle(config.encoder).iterations if isinstance(config, Projection) and config.encoder else 0
+    return passes + getattr(config, "steps", getattr(config, "iterations", 1))
 
 
 def assert_same(a, b):
@@ -78,7 +85,9 @@ def test_scores(finished, method):
     result, _ = finished(method)
     assert result.scores.keys() == {"mse", "mse_own_noise", "psnr", "ssim", "perceptual"}
     assert result.scores["perceptual"].keys() == {EFFICIENTNET}
-    assert result.scores["mse"] == pytest.approx((result.image.clamp(-1, 1) - result.target).square().mean().item(), rel=1e-5)
+    assert result.scores["mse"] == pytest.approx(
+        (result.image.clamp(-1, 1) - result.target).square().mean().item(), rel=1e-5
+    )
     assert len(result.scores_each) == 2
     assert result.scores["psnr"] == pytest.approx(sum(row["psnr"] for row in result.scores_each) / 2)
     assert (result.scores["mse_own_noise"] == result.scores["mse"]) == (result.noise is None)
@@ -98,7 +107,9 @@ def test_the_reconstruction_is_what_the_clone_draws(finished, method):
     for i, G in enumerate(result.generators):
         alone = result[i]
         with torch.no_grad():
-            assert torch.equal(G.synthesis(result.ws[i : i + 1], base=alone.base, fusion=alone.fusion), result.image[i : i + 1])
+            assert torch.equal(
+                G.synthesis(result.ws[i : i + 1], base=alone.base, fusion=alone.fusion), result.image[i : i + 1]
+            )
 
 
 @every_method
@@ -125,7 +136,8 @@ def test_the_callback_receives_every_step(finished, short_configs, method):
     photo_by_photo = before is not None or method == "ensemble"  # the start together, where there is one
     assert len(seen) == (steps_of(before) if before else 0) + (2 if photo_by_photo else 1) * steps_of(config)
     assert all(isinstance(value, float) for progress in seen for value in progress.values.values())
-    assert len({tuple(progress.values.items()) for progress in seen}) > len(seen) / 2  # values of their own, not one dict for all
+    # values of their own, not one dict for all
+    assert len({tuple(progress.values.items()) for progress in seen}) > len(seen) / 2
 
 
 @every_method
@@ -159,12 +171,28 @@ def test_a_second_call_gives_the_same(finished, tiny_bundle, tiny_targets, short
 @every_method
 def test_the_global_random_state_is_left_alone(tiny_bundle, tiny_targets, short_configs, method):
     before = torch.random.get_rng_state()
+    others = random.getstate(), repr(np.random.get_state())
     ganinv.invert(tiny_targets[:1], tiny_bundle, method, short_configs[method])
     assert torch.equal(torch.random.get_rng_state(), before)
+    assert (random.getstate(), repr(np.random.get_state())) == others
 
 
 @every_method
-def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(finished, tiny_bundle, tiny_targets, short_configs, tmp_path, method):
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_the_callers_gradient_mode_does_not_matter(finished, tiny_bundle, tiny_targets, short_configs, method, mode):
+    with mode():
+        target = tiny_targets.double().clone()  # in inference mode a tensor of its kind; and not float32
+        gan = dataclasses.replace(tiny_bundle)  # without what has been computed from it
+        result = METHODS[method].function(gan, target, short_configs[method])
+        assert torch.is_grad_enabled() is False
+        assert result.target.dtype == result.image.dtype == torch.float32
+    assert_same(result, finished(method)[0])
+
+
+@every_method
+def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(
+    finished, tiny_bundle, tiny_targets, short_configs, tmp_path, method
+):
     whole, seen = finished(method)
     stop = max(1, len(seen) // 2)
     resume, handler = tmp_path / "run.pt", signal.getsignal(signal.SIGINT)
@@ -183,7 +211,9 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(finished, tiny_bu
     assert list(tmp_path.iterdir()) == [resume]  # no temporary file
 
     rest = []
-    result = ganinv.invert(tiny_targets, tiny_bundle, method, short_configs[method], callback=rest.append, resume=resume)
+    result = ganinv.invert(
+        tiny_targets, tiny_bundle, method, short_configs[method], callback=rest.append, resume=resume
+    )
     assert_same(result, whole)
     assert [(p.stage, p.step, p.values) for p in [*steps, *rest]] == [(p.stage, p.step, p.values) for p in seen]
     assert signal.getsignal(signal.SIGINT) is handler
@@ -199,7 +229,12 @@ def test_interruptions_after_every_step(finished, tiny_bundle, tiny_targets, sho
         try:
             starts += 1
             result = ganinv.invert(
-                tiny_targets, tiny_bundle, method, short_configs[method], callback=lambda _: signal.raise_signal(signal.SIGINT), resume=resume
+                tiny_targets,
+                tiny_bundle,
+                method,
+                short_configs[method],
+                callback=lambda _: signal.raise_signal(signal.SIGINT),
+                resume=resume,
             )
             break
         except KeyboardInterrupt:
@@ -209,9 +244,12 @@ def test_interruptions_after_every_step(finished, tiny_bundle, tiny_targets, sho
 
 
 @every_method
-def test_a_run_that_crashed_goes_on_from_its_last_save(finished, tiny_bundle, tiny_targets, short_configs, tmp_path, method, monkeypatch):
+def test_a_run_that_crashed_goes_on_from_its_last_save(
+    finished, tiny_bundle, tiny_targets, short_configs, tmp_path, method, monkeypatch
+):
     whole, seen = finished(method)
-    monkeypatch.setattr("ganinv.run.loop.SAVE_SECONDS", 0.0)  # saves after every step; the crash comes before it is done
+    # saves after every step; the crash comes before it is done
+    monkeypatch.setattr("ganinv.run.loop.SAVE_SECONDS", 0.0)
     steps, last = [], max(1, len(seen) - 2)
 
     def crash(progress):
@@ -221,10 +259,14 @@ def test_a_run_that_crashed_goes_on_from_its_last_save(finished, tiny_bundle, ti
 
     handler = signal.getsignal(signal.SIGINT)
     with pytest.raises(MemoryError):
-        ganinv.invert(tiny_targets, tiny_bundle, method, short_configs[method], callback=crash, resume=tmp_path / "run.pt")
+        ganinv.invert(
+            tiny_targets, tiny_bundle, method, short_configs[method], callback=crash, resume=tmp_path / "run.pt"
+        )
     assert signal.getsignal(signal.SIGINT) is handler
     rest = []
-    result = ganinv.invert(tiny_targets, tiny_bundle, method, short_configs[method], callback=rest.append, resume=tmp_path / "run.pt")
+    result = ganinv.invert(
+        tiny_targets, tiny_bundle, method, short_configs[method], callback=rest.append, resume=tmp_path / "run.pt"
+    )
     assert_same(result, whole)
     assert len(rest) == len(seen) - (last - 1)
 
@@ -237,8 +279,12 @@ def test_another_run_ignores_the_file(finished, tiny_bundle, tiny_targets, short
         signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
-        ganinv.invert(tiny_targets.flip(3), tiny_bundle, method, short_configs[method], callback=press_ctrl_c, resume=resume)
-    result = ganinv.invert(tiny_targets, tiny_bundle, method, short_configs[method], callback=steps.append, resume=resume)
+        ganinv.invert(
+            tiny_targets.flip(3), tiny_bundle, method, short_configs[method], callback=press_ctrl_c, resume=resume
+        )
+    result = ganinv.invert(
+        tiny_targets, tiny_bundle, method, short_configs[method], callback=steps.append, resume=resume
+    )
     assert len(steps) == len(finished(method)[1])
     assert_same(result, finished(method)[0])
 
@@ -273,7 +319,9 @@ def test_no_method_touches_the_bundle(tiny_bundle, tiny_targets, short_configs, 
     _ = result.image, result.scores
     assert weights_of(tiny_bundle.G, tiny_bundle.D) == before[0]
     assert torch.equal(tiny_bundle.reference, before[1])
-    assert not any(p.requires_grad or p.grad is not None for net in (tiny_bundle.G, tiny_bundle.D) for p in net.parameters())
+    assert not any(
+        p.requires_grad or p.grad is not None for net in (tiny_bundle.G, tiny_bundle.D) for p in net.parameters()
+    )
     assert not tiny_bundle.G.training
 
 
@@ -289,6 +337,22 @@ def test_nan_is_refused(tiny_bundle, tiny_targets, short_configs, method):
 def test_another_resolution_is_refused_with_the_cure(tiny_bundle, short_configs, method):
     with pytest.raises(GanInvError, match=r"16 x 16, but the generator makes 32 x 32.*load_target\(path, 32\)"):
         ganinv.invert(torch.zeros(1, 3, 16, 16), tiny_bundle, method, short_configs[method])
+
+
+@every_method
+def test_pixels_from_0_to_255_are_refused_and_those_from_0_to_1_noticed(
+    tiny_bundle, tiny_targets, short_configs, method
+):
+    config = short_configs[method]
+    with pytest.raises(
+        GanInvError, match=r"run from .* to 2\d\d, but \[-1, 1\] is expected; bytes become that by from_uint8"
+    ):
+        ganinv.invert(tiny_targets * 127.5 + 127.5, tiny_bundle, method, config)
+    with pytest.warns(
+        ImageWarning,
+        match=r"run from 0.* to .*, but \[-1, 1\] is expected; if they are in \[0, 1\], give 2 \* images - 1",
+    ):
+        ganinv.invert((tiny_targets[:1] + 1) / 2, tiny_bundle, method, config)
 
 
 @every_method

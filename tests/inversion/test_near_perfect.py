@@ -13,6 +13,7 @@ from ganinv.inversion.near_perfect import PIVOTAL_TUNING, random_images
 from ganinv.inversion.result import apply_clone, make_deltas
 from ganinv.losses.adversarial import discriminator_loss, generator_loss, r1_from_logits
 from ganinv.losses.global_cohesion import RealImages
+from ganinv.losses.laplacian_pyramid import band_errors
 from ganinv.perception.frechet import sample_images
 from ganinv.run.schedule import cosine
 from ganinv.stylegan2 import Discriminator
@@ -23,9 +24,28 @@ RECON_ONLY = dict(lambda_adv=0.0, lambda_global=0.0)
 
 def near(**settings):
     """A configuration that does not move with the defaults, which come from a sweep on another network."""
-    base = dict(p=1.0, lambda_recon=100.0, lambda_adv=1.0, lambda_global=1.0, lr_G=1e-3, lr_D=1e-3, lr_noise=0.05, lr_latent=0.0)
+    base = dict(
+        p=1.0,
+        lambda_recon=100.0,
+        lambda_l2=0.0,
+        lambda_adv=1.0,
+        lambda_global=1.0,
+        lr_G=1e-3,
+        lr_D=1e-3,
+        lr_noise=0.05,
+        lr_latent=0.0,
+    )
     return NearPerfect(
-        **{**base, "batch": 4, "lambda_locality": 0.0, "global_interval": 1, "r1_interval": 16, "tune_noise": True, "noise_weight": 0.0, **settings}
+        **{
+            **base,
+            "batch": 4,
+            "lambda_locality": 0.0,
+            "global_interval": 1,
+            "r1_interval": 16,
+            "tune_noise": True,
+            "noise_weight": 0.0,
+            **settings,
+        }
     )
 
 
@@ -50,7 +70,9 @@ def drift(result, n=32):
 
 
 def same_weights(a, b):
-    return a.deltas[0].keys() == b.deltas[0].keys() and all(torch.equal(a.deltas[0][name], b.deltas[0][name]) for name in a.deltas[0])
+    return a.deltas[0].keys() == b.deltas[0].keys() and all(
+        torch.equal(a.deltas[0][name], b.deltas[0][name]) for name in a.deltas[0]
+    )
 
 
 # -- its two limits -------------------------------------------------------------------------------------------------------------
@@ -63,7 +85,9 @@ def test_without_the_photo_it_is_plain_fine_tuning(tiny_bundle, photo, start):
     tuned = near_perfect(tiny_bundle, photo, config, start=start)
 
     G, D = copy.deepcopy(tiny_bundle.G), copy.deepcopy(tiny_bundle.D).requires_grad_(True)
-    parameters = [p.requires_grad_() for name, p in G.synthesis.named_parameters() if not name.endswith("noise_strength")]
+    parameters = [
+        p.requires_grad_() for name, p in G.synthesis.named_parameters() if not name.endswith("noise_strength")
+    ]
     adam_G = torch.optim.Adam(parameters, lr, betas=(0.0, 0.99), fused=True)
     adam_D = torch.optim.Adam(D.parameters(), lr, betas=(0.0, 0.99), fused=True)
     random, reals = torch.Generator().manual_seed(3), RealImages(tiny_bundle.reference, 3)
@@ -101,7 +125,10 @@ def test_with_ptis_losses_it_is_ptis_second_stage(tiny_bundle, tiny_targets):
     assert [row["mse"] for row in ours.history] == [row["mse"] for row in theirs.history]
     assert [row["loss_perceptual"] for row in ours.history] == [row["distance"] for row in theirs.history]
     assert torch.equal(ours.ws, theirs.ws)
-    assert all(a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a) for a, b in zip(ours.deltas, theirs.deltas, strict=True))
+    assert all(
+        a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+        for a, b in zip(ours.deltas, theirs.deltas, strict=True)
+    )
     assert torch.equal(ours.image, theirs.image)
     assert mse(ours) < mse(pivot)
 
@@ -119,7 +146,9 @@ def test_adversarial_losses_by_part(tiny_bundle):
             local, rest = by_part(logits, pinned, sign)
             torch.testing.assert_close(local, values[:pinned])
             torch.testing.assert_close(rest, values[pinned:].mean())
-            torch.testing.assert_close(game._weigh(local, rest), 7 * values[pinned:].mean() + 5 * values[:pinned].mean())
+            torch.testing.assert_close(
+                game._weigh(local, rest), 7 * values[pinned:].mean() + 5 * values[:pinned].mean()
+            )
         torch.testing.assert_close(game._weigh(*by_part(logits, 0, sign)), 7 * values.mean())
         torch.testing.assert_close(game._weigh(*by_part(logits, 3, sign)), 5 * values.mean())  # a batch of photos alone
 
@@ -131,6 +160,15 @@ def test_random_images_fill_whole_batches(batch):
         fresh = random_images(pinned, batch)
         assert batch - 1 <= fresh < 2 * batch - 1 or batch == 1
         assert (pinned + fresh) % batch == 0
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3, 4, 8])
+@pytest.mark.parametrize("group", [1, 4])
+def test_the_discriminator_gets_whole_groups(batch, group):
+    for pinned in range(6):
+        fresh = random_images(pinned, batch, group)
+        assert (pinned + fresh) % min(group, pinned + fresh) == 0
+        assert fresh >= random_images(pinned, batch)
 
 
 def test_reconstruction_alone_lowers_the_mse(tiny_bundle, photo, start):
@@ -145,7 +183,9 @@ def test_reconstruction_alone_lowers_the_mse(tiny_bundle, photo, start):
 def test_reconstruction_alone_needs_neither_discriminator_nor_images(tiny_bundle, photo, start):
     bare = dataclasses.replace(tiny_bundle, D=None, reference=None)
     config = near(steps=3, **RECON_ONLY)
-    assert same_weights(near_perfect(bare, photo, config, start=start), near_perfect(tiny_bundle, photo, config, start=start))
+    assert same_weights(
+        near_perfect(bare, photo, config, start=start), near_perfect(tiny_bundle, photo, config, start=start)
+    )
 
 
 def test_reconstruction_now_and_then(tiny_bundle, photo, start):
@@ -170,7 +210,9 @@ def test_p_0_is_plain_fine_tuning(tiny_bundle, tiny_targets, start):
     assert all(torch.equal(maps, tiny_bundle.G.synthesis.noise()[name]) for name, maps in a.noise.items())
     assert torch.equal(a.ws, start.ws)
     assert all(row.keys() - {"r1"} == {"photo", "step", "loss_D", "loss_adv", "loss_global"} for row in a.history)
-    weighted = near_perfect(tiny_bundle, tiny_targets[:1], dataclasses.replace(config, lambda_recon=1e4, lambda_adv=9.0), start=start)
+    weighted = near_perfect(
+        tiny_bundle, tiny_targets[:1], dataclasses.replace(config, lambda_recon=1e4, lambda_adv=9.0), start=start
+    )
     assert same_weights(a, weighted)
     pinned = near_perfect(tiny_bundle, tiny_targets[:1], dataclasses.replace(config, p=1.0), start=start)
     assert not same_weights(a, pinned)
@@ -214,7 +256,10 @@ def test_locality_holds_the_rest_of_the_manifold(tiny_bundle, photo, start, game
 
 def test_locality_may_be_perceptual_too(tiny_bundle, photo, start):
     config = near(steps=3, lr_G=3e-3, lambda_locality=1.0, **RECON_ONLY)
-    plain, both = (near_perfect(tiny_bundle, photo, dataclasses.replace(config, locality_perceptual=w), start=start) for w in (0.0, 1.0))
+    plain, both = (
+        near_perfect(tiny_bundle, photo, dataclasses.replace(config, locality_perceptual=w), start=start)
+        for w in (0.0, 1.0)
+    )
     assert both.history[1]["loss_locality"] > 2 * plain.history[1]["loss_locality"]
     assert not same_weights(plain, both)
 
@@ -231,7 +276,9 @@ def test_the_photo_takes_one_place_of_the_batch(tiny_bundle, photo, start, monke
     """The first: its real is the photo, its fake the reconstruction with the photo's noise; the rest are training images and random ones."""
     seen, forward = [], Discriminator.forward
     monkeypatch.setattr(Discriminator, "forward", lambda D, img: seen.append(img.detach().clone()) or forward(D, img))
-    near_perfect(tiny_bundle, photo, near(steps=1, batch=4, p=1.0, global_interval=1, r1_interval=1, seed=5), start=start)
+    near_perfect(
+        tiny_bundle, photo, near(steps=1, batch=4, p=1.0, global_interval=1, r1_interval=1, seed=5), start=start
+    )
     real, fake, judged = seen  # R1 takes the logits of the first
     assert torch.equal(real, torch.cat([photo, RealImages(tiny_bundle.reference, 5).batch(3)]))
     torch.testing.assert_close(fake[:1], start.image, atol=1e-5, rtol=1e-5)
@@ -258,14 +305,19 @@ def test_tuned_noise_helps_and_stays_out_of_the_manifold(tiny_bundle, photo, sta
 
 def test_without_tuned_noise_the_maps_are_the_generators(tiny_bundle, photo, start):
     result = near_perfect(tiny_bundle, photo, near(steps=3, tune_noise=False), start=start)
-    for name, maps in result.noise.items():
+    assert result.noise is None  # and so nothing of them is kept, and nothing drawn again to swap them
+    for name, maps in result.generator.synthesis.noise().items():
         assert torch.equal(maps, tiny_bundle.G.synthesis.noise()[name])
+    assert result.image_own_noise is result.image
 
 
 def test_noise_weight_keeps_the_maps_noise_like(tiny_bundle, photo, start):
     def correlation(weight):
         config = near(steps=15, lr_G=0.0, noise_weight=weight, **RECON_ONLY)
-        maps = near_perfect(tiny_bundle, photo, config, start=start).noise["b32.conv1"] - tiny_bundle.G.synthesis.noise()["b32.conv1"]
+        maps = (
+            near_perfect(tiny_bundle, photo, config, start=start).noise["b32.conv1"]
+            - tiny_bundle.G.synthesis.noise()["b32.conv1"]
+        )
         return (maps * maps.roll(1, 3)).mean().abs().item()
 
     assert correlation(1e5) < 0.5 * correlation(0.0)
@@ -291,17 +343,27 @@ def test_what_is_added_to_the_noise_counts_in_activations(tiny_bundle):
     for value in (0.1, -0.02, 1e-4):
         strength.fill_(value)
         maps = pinned_noise(G.synthesis.noise(), noise_units(G), offsets)
-        torch.testing.assert_close(strength * (maps["b8.conv1"] - G.synthesis.noise()["b8.conv1"]), offsets["b8.conv1"], atol=1e-4, rtol=1e-3)
+        torch.testing.assert_close(
+            strength * (maps["b8.conv1"] - G.synthesis.noise()["b8.conv1"]), offsets["b8.conv1"], atol=1e-4, rtol=1e-3
+        )
         assert all(torch.equal(maps[name], m) for name, m in G.synthesis.noise().items() if name != "b8.conv1")
     strength.fill_(0.0)
     ws = G.mapping(torch.zeros(1, 16))
-    assert torch.equal(G.synthesis(ws, noise=pinned_noise(G.synthesis.noise(), noise_units(G), offsets)), G.synthesis(ws))
+    assert torch.equal(
+        G.synthesis(ws, noise=pinned_noise(G.synthesis.noise(), noise_units(G), offsets)), G.synthesis(ws)
+    )
 
 
 def test_the_learning_rates_fall_at_the_end(tiny_bundle, photo, start, monkeypatch):
     seen, update = [], torch.optim.Adam.step
-    monkeypatch.setattr(torch.optim.Adam, "step", lambda adam, *args: seen.append([g["lr"] for g in adam.param_groups]) or update(adam, *args))
-    near_perfect(tiny_bundle, photo, near(steps=8, lr_G=1.0e-3, lr_noise=2.0e-3, lr_rampdown=0.25, **RECON_ONLY), start=start)
+    monkeypatch.setattr(
+        torch.optim.Adam,
+        "step",
+        lambda adam, *args: seen.append([g["lr"] for g in adam.param_groups]) or update(adam, *args),
+    )
+    near_perfect(
+        tiny_bundle, photo, near(steps=8, lr_G=1.0e-3, lr_noise=2.0e-3, lr_rampdown=0.25, **RECON_ONLY), start=start
+    )
     assert seen[:7] == [[1e-3, 2e-3]] * 7
     assert seen[7] == pytest.approx([0.5e-3, 1e-3])
 
@@ -318,7 +380,11 @@ def test_trainable_copy_leaves_the_original_alone(tiny_bundle):
     clone, parameters = trainable_copy(tiny_bundle.G)
     names = {name for name, p in clone.named_parameters() if p.requires_grad}
     assert len(names) == len(parameters)
-    assert names == {name for name, _ in clone.named_parameters() if name.startswith("synthesis.") and not name.endswith("noise_strength")}
+    assert names == {
+        name
+        for name, _ in clone.named_parameters()
+        if name.startswith("synthesis.") and not name.endswith("noise_strength")
+    }
     parameters[0].data.add_(1)
     assert not any(p.requires_grad for p in tiny_bundle.G.parameters())
     assert not torch.equal(clone.synthesis.b4.const, tiny_bundle.G.synthesis.b4.const)
@@ -380,3 +446,49 @@ def test_it_begins_with_its_own_projection(tiny_bundle, photo, start):
     assert torch.equal(result.initial, start.image)
     assert isinstance(result, Inversion)
     assert result.config["initial"]["steps"] == 10
+
+
+# -- the way of the code --------------------------------------------------------------------------------------------------------
+
+
+def test_the_travel_is_measured_in_the_spread_of_w(tiny_bundle, photo, start):
+    result = near_perfect(tiny_bundle, photo, near(steps=8, lr_latent=0.05, **RECON_ONLY), start=start)
+    moved = (result.ws - start.ws)[0].norm(dim=1).square().mean().sqrt().item()
+    with torch.no_grad():
+        w = tiny_bundle.G.mapping(torch.randn(10_000, 16, generator=torch.Generator().manual_seed(123)))[:, 0]
+    spread = (w - w.mean(dim=0)).square().sum(dim=1).mean().sqrt().item()
+    assert tiny_bundle.sigma_w == pytest.approx(spread, rel=1e-3)
+    assert result.travel == [pytest.approx(moved / spread, rel=1e-3)]
+    # Adam's first step: .05 in 16 directions
+    assert [row["travel"] for row in result.history][:2] == [
+        0,
+        pytest.approx(0.05 * 4 / spread, rel=0.1),
+    ]
+    assert torch.equal(result.initial_ws, start.ws)
+
+
+def test_a_code_stays_within_its_limit(tiny_bundle, photo, start, tmp_path):
+    settings = dict(steps=15, lr_latent=0.05, **RECON_ONLY)
+    free = near_perfect(tiny_bundle, photo, near(**settings), start=start)
+    limit = free.travel[0] / 3
+    held = near_perfect(tiny_bundle, photo, near(max_travel=limit, **settings), start=start)
+    assert held.travel[0] == pytest.approx(limit, rel=1e-3)
+    assert max(row["travel"] for row in held.history) <= limit * 1.001
+    assert held.history[0] == free.history[0]
+    still = near_perfect(tiny_bundle, photo, near(max_travel=0.0, **settings), start=start)
+    assert torch.equal(still.ws, start.ws)
+    assert Inversion.load(held.save(tmp_path), tiny_bundle).travel == held.travel
+
+
+def test_a_limit_is_a_distance():
+    with pytest.raises(ValueError, match="max_travel must be a number, at least 0"):
+        near(max_travel=-1.0)
+
+
+def test_bands_can_weigh_differently(tiny_bundle, photo, start):
+    """band_ratio: band j of the pyramid counts ratio^j, in the loss that is recorded and in its gradient."""
+    ratio, settings = 1 / 3, dict(steps=1, lambda_adv=0.0, lambda_global=0.0, levels=2, tune_noise=False)
+    result = near_perfect(tiny_bundle, photo, near(band_ratio=ratio, **settings), start=start)
+    expected = band_errors(start.image, photo, 2)[0] @ torch.tensor([1, ratio, ratio**2])
+    assert result.history[0]["loss_recon"] == pytest.approx(expected.item(), rel=1e-4)
+    assert not same_weights(result, near_perfect(tiny_bundle, photo, near(band_ratio=1.0, **settings), start=start))

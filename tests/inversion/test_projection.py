@@ -5,10 +5,11 @@ import pytest
 import torch
 
 from ganinv import GanInvError
-from ganinv.inversion import Projection, projection
-from ganinv.inversion.projection import IMAGE2STYLEGAN, Distance, _starting_points, learning_rate, w_statistics
+from ganinv.inversion import NearPerfect, Projection, ReStyle, projection, restyle
+from ganinv.inversion.projection import IMAGE2STYLEGAN, Distance, learning_rate, starting_points, w_statistics
 from ganinv.perception.features import EFFICIENTNET
 from ganinv.perception.perceptual import perceptual
+from ganinv.settings import SettingError, encoder_names
 
 FAST = dict(perceptual_weight=0.0, w_avg_samples=100)
 
@@ -50,7 +51,9 @@ def test_distance_is_the_weighted_sum(tiny_targets):
     distance, mse = Distance(tiny_targets, Projection(perceptual_weight=2.0, mse_weight=3.0))(image)
     expected = (image - tiny_targets).square().mean(dim=(1, 2, 3))
     torch.testing.assert_close(mse, expected)
-    torch.testing.assert_close(distance, 3 * expected + 2 * perceptual(image, tiny_targets, EFFICIENTNET), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(
+        distance, 3 * expected + 2 * perceptual(image, tiny_targets, EFFICIENTNET), atol=1e-4, rtol=1e-4
+    )
     assert (Distance(tiny_targets, Projection())(tiny_targets)[0].abs() < 1e-5).all()
 
 
@@ -104,7 +107,9 @@ def test_the_first_step_does_not_move_the_code(tiny_bundle, tiny_targets):
 def test_the_jitter_shrinks_and_ends(tiny_bundle, tiny_targets, monkeypatch, space):
     """0.05 sigma_w (1 - t / 0.75)^2 around the code, which a learning rate of 0 keeps in its place."""
     seen, synthesis = [], tiny_bundle.G.synthesis.forward
-    monkeypatch.setattr(tiny_bundle.G.synthesis, "forward", lambda ws, **rest: seen.append(ws.detach()) or synthesis(ws, **rest))
+    monkeypatch.setattr(
+        tiny_bundle.G.synthesis, "forward", lambda ws, **rest: seen.append(ws.detach()) or synthesis(ws, **rest)
+    )
     projection(tiny_bundle, tiny_targets[:1], Projection(space=space, steps=8, lr=0.0, **FAST))
     w_avg, sigma = w_statistics(tiny_bundle, 100)
     random = torch.Generator().manual_seed(303)
@@ -135,12 +140,16 @@ def test_noise_maps_were_optimised(results, tiny_bundle):
 def test_without_noise_the_generators_own_is_used(tiny_bundle, tiny_targets):
     result = projection(tiny_bundle, tiny_targets, Projection(steps=3, optimise_noise=False, **FAST))
     assert result.noise is None
-    assert torch.equal(result.generators[0].synthesis.b8.conv0.noise_const, tiny_bundle.G.synthesis.b8.conv0.noise_const)
+    assert torch.equal(
+        result.generators[0].synthesis.b8.conv0.noise_const, tiny_bundle.G.synthesis.b8.conv0.noise_const
+    )
 
 
 def test_the_regulariser_keeps_the_noise_white(tiny_bundle, tiny_targets):
     def correlation(weight):
-        maps = projection(tiny_bundle, tiny_targets, Projection(steps=25, regularize_noise_weight=weight, **FAST)).noise["b32.conv1"]
+        maps = projection(
+            tiny_bundle, tiny_targets, Projection(steps=25, regularize_noise_weight=weight, **FAST)
+        ).noise["b32.conv1"]
         return (maps * maps.roll(1, 3)).mean().abs().item()
 
     assert correlation(1e5) < 0.5 * correlation(0.0)
@@ -160,7 +169,9 @@ def test_restarts_help(tiny_bundle, tiny_targets, space):
 def test_one_start_in_w_and_four_in_z(tiny_bundle, tiny_targets):
     for space, restarts in (("z", 4), ("w", 1), ("w_plus", 1)):
         config = Projection(space=space, steps=2, **FAST)
-        default, explicit = (projection(tiny_bundle, tiny_targets, c) for c in (config, dataclasses.replace(config, restarts=restarts)))
+        default, explicit = (
+            projection(tiny_bundle, tiny_targets, c) for c in (config, dataclasses.replace(config, restarts=restarts))
+        )
         assert torch.equal(default.ws, explicit.ws)
     with pytest.raises(ValueError, match="at least 1, not 0"):
         Projection(restarts=0)
@@ -182,12 +193,13 @@ def test_each_restart_is_a_run_of_its_own(tiny_bundle, tiny_targets, space):
             torch.testing.assert_close(a.image, b.image, atol=1e-2, rtol=0)
             assert torch.allclose(a.initial, b.initial, atol=1e-4)
     (last,) = (row for row in best.history if row["step"] == 7 and row["photo"] == 0)
-    assert best.scores_each[0]["mse"] == pytest.approx(last["mse"], rel=0.2)  # its own noise: with another's it would be far away
+    # its own noise: with another's it would be far away
+    assert best.scores_each[0]["mse"] == pytest.approx(last["mse"], rel=0.2)
 
 
-def test_starting_points_of_w(tiny_bundle):
+def teststarting_points_of_w(tiny_bundle):
     w_avg, _ = w_statistics(tiny_bundle, 100)
-    starts = _starting_points(tiny_bundle, w_avg, 4, seed=3)[:, 0]
+    starts = starting_points(tiny_bundle, w_avg, 4, seed=3)[:, 0]
     assert torch.equal(starts[0], w_avg)
     z = torch.randn(3, 16, generator=torch.Generator().manual_seed(3))
     torch.testing.assert_close(starts[1:], w_avg + 0.7 * (tiny_bundle.G.mapping(z)[:, 0] - w_avg))
@@ -221,10 +233,31 @@ def test_an_unknown_space_is_refused():
 
 
 def test_method_names_follow_the_space(results):
-    assert {space: result.method for space, result in results.items()} == {"z": "projection-z", "w": "projection-w", "w_plus": "projection-wplus"}
+    assert {space: result.method for space, result in results.items()} == {
+        "z": "projection-z",
+        "w": "projection-w",
+        "w_plus": "projection-wplus",
+    }
 
 
 @pytest.mark.parametrize("space", ["z", "w"])
 def test_an_absurd_learning_rate_is_one_sentence(tiny_bundle, tiny_targets, space):
     with pytest.raises(GanInvError, match=rf"projection into {space} diverged.*lower its learning rate"):
         projection(tiny_bundle, tiny_targets, Projection(space=space, steps=20, lr=1e30, **FAST))
+
+
+@pytest.mark.parametrize("space", ["w", "w_plus"])
+def test_an_encoder_can_give_the_starting_point(tiny_bundle, tiny_targets, space):
+    config = Projection(space=space, encoder="restyle-psp", steps=0, optimise_noise=False, restarts=2, **FAST)
+    found = restyle(tiny_bundle, tiny_targets, ReStyle("restyle-psp"))
+    expected = found.ws if space == "w_plus" else found.ws.mean(dim=1, keepdim=True).expand_as(found.ws)
+    alone = projection(tiny_bundle, tiny_targets, dataclasses.replace(config, restarts=1))
+    assert torch.equal(alone.ws, expected)
+    torch.testing.assert_close(alone.image, alone.initial)
+    assert projection(tiny_bundle, tiny_targets, config).scores["mse"] <= alone.scores["mse"]
+    assert encoder_names(NearPerfect(initial=config)) == ["restyle-psp"]
+
+
+def test_no_encoder_finds_a_z():
+    with pytest.raises(SettingError, match="search in Z cannot start"):
+        Projection(space="z", encoder="restyle-psp")

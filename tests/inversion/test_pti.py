@@ -33,7 +33,9 @@ def test_the_history_is_of_the_pivot_at_first(result, tiny_bundle, tiny_targets,
     image = tiny_bundle.G.synthesis(pivot.ws)
     for i, one in enumerate(result):
         assert one.history[0]["mse"] == pytest.approx((image[i] - tiny_targets[i]).square().mean().item(), rel=1e-5)
-        assert one.history[0]["distance"] == pytest.approx(perceptual(image[i : i + 1], tiny_targets[i : i + 1], EFFICIENTNET).item(), rel=1e-3)
+        assert one.history[0]["distance"] == pytest.approx(
+            perceptual(image[i : i + 1], tiny_targets[i : i + 1], EFFICIENTNET).item(), rel=1e-3
+        )
 
 
 def test_pivot_and_noise(result, tiny_bundle, pivot):
@@ -48,7 +50,8 @@ def test_only_the_synthesis_network_is_tuned(result):
         assert deltas
         assert all(name.startswith("synthesis.") and not name.endswith("noise_strength") for name in deltas)
         assert {"synthesis.b4.const", "synthesis.b32.torgb.weight", "synthesis.b8.conv0.affine.weight"} < deltas.keys()
-    assert any((result.deltas[0][name] != result.deltas[1][name]).any() for name in result.deltas[0])  # a generator for each photo
+    # a generator for each photo
+    assert any((result.deltas[0][name] != result.deltas[1][name]).any() for name in result.deltas[0])
 
 
 def test_it_begins_with_its_own_projection(tiny_bundle, tiny_targets, pivot):

@@ -15,13 +15,13 @@ from ganinv.training.recipes import RECIPES
 
 # Mean squared error over heldout-00 to heldout-07: measured, not wished for. A change of weights or of the networks shows here.
 RECORDED = {
-    "psp": 0.04276,
-    "e4e": 0.04721,
-    "restyle-psp": 0.04553,
-    "restyle-e4e": 0.05029,
-    "bdinvert": 0.0513,
-    "hfgi": 0.01316,
-    "ensemble": 0.07892,
+    "psp": 0.03846,
+    "e4e": 0.04779,
+    "restyle-psp": 0.04795,
+    "restyle-e4e": 0.05876,
+    "bdinvert": 0.05981,
+    "hfgi": 0.01135,
+    "ensemble": 0.08103,
 }
 
 
@@ -91,7 +91,7 @@ def test_hfgi_is_better_than_the_e4e_that_it_starts_from(errors):
 def test_the_file_is_small_and_its_curves_are_beside_it(gan, name):
     path = gan.encoders[name]
     assert path.stat().st_size <= 6e6
-    curves = json.loads(path.with_suffix(".json").read_text())
+    curves = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     assert curves["method"] == name
     assert curves["seconds"] <= 90 * 60
     assert path.with_suffix(".json").stat().st_size < 100_000
@@ -112,6 +112,8 @@ def test_a_masked_photo_is_filled_in(gan, photos):
     mask = torch.ones(1, 1, 64, 64)
     mask[..., 32:] = 0
     result = ensemble(gan, photos[:2], Ensemble(steps=20), mask=mask)
-    known, hidden = (((result.image - photos[:2]) ** 2)[..., part].mean().item() for part in (slice(0, 32), slice(32, 64)))
+    known, hidden = (
+        ((result.image - photos[:2]) ** 2)[..., part].mean().item() for part in (slice(0, 32), slice(32, 64))
+    )
     grey = (photos[:2] ** 2)[..., 32:].mean().item()
     assert known < hidden < grey

@@ -5,7 +5,13 @@ import pytest
 import torch
 from torch import nn
 
-from ganinv.losses.adversarial import discriminator_loss, generator_loss, path_length_penalty, r1_from_logits, r1_penalty
+from ganinv.losses.adversarial import (
+    discriminator_loss,
+    generator_loss,
+    path_length_penalty,
+    r1_from_logits,
+    r1_penalty,
+)
 from ganinv.stylegan2 import Discriminator, Generator
 
 
@@ -116,7 +122,8 @@ def test_path_length_value_and_gradient():
     penalty, mean_length = path_length_penalty(images, ws, torch.tensor(2.0, dtype=torch.float64), decay=0.1)
     torch.manual_seed(7)
     y = torch.randn(5, 3, 4, 4, dtype=torch.float64).numpy().reshape(5, -1) / 4
-    lengths = np.sqrt(((y @ A.detach().numpy()) ** 2).sum(axis=1))  # both layers have the same gradient, so their mean is either
+    # both layers have the same gradient, so their mean is either
+    lengths = np.sqrt(((y @ A.detach().numpy()) ** 2).sum(axis=1))
     expected_mean = 2.0 + 0.1 * (lengths.mean() - 2.0)
     assert mean_length.item() == pytest.approx(expected_mean)
     assert penalty.item() == pytest.approx(((lengths - expected_mean) ** 2).mean())

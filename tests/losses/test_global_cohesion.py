@@ -123,7 +123,9 @@ def test_reals_do_not_touch_the_global_random_numbers(images, gan):
     assert torch.equal(torch.get_rng_state(), before)
 
 
-@pytest.mark.parametrize("bad", [torch.rand(2, 3, 4, 4), torch.zeros(3, 4, 4, dtype=torch.uint8), torch.zeros(0, 3, 4, 4, dtype=torch.uint8)])
+@pytest.mark.parametrize(
+    "bad", [torch.rand(2, 3, 4, 4), torch.zeros(3, 4, 4, dtype=torch.uint8), torch.zeros(0, 3, 4, 4, dtype=torch.uint8)]
+)
 def test_wrong_images_are_refused(bad):
     with pytest.raises(ValueError, match="uint8"):
         RealImages(bad)

@@ -57,7 +57,9 @@ def reference_pyramid(image, levels):
 
 def reference_loss(x, y, levels, weights):
     pyramids = [[reference_pyramid(channel, levels) for channel in image] for image in (x, y)]
-    return sum(w * np.mean([np.abs(a[j] - b[j]) for a, b in zip(*pyramids, strict=True)]) for j, w in enumerate(weights))
+    return sum(
+        w * np.mean([np.abs(a[j] - b[j]) for a, b in zip(*pyramids, strict=True)]) for j, w in enumerate(weights)
+    )
 
 
 @pytest.fixture
@@ -68,7 +70,9 @@ def rng():
 @pytest.mark.parametrize("size", SIZES)
 def test_bands_match_the_reference(rng, size):
     image = rng.uniform(-1, 1, size)
-    for mine, reference in zip(laplacian_pyramid(torch.tensor(image)[None, None], 4), reference_pyramid(image, 4), strict=True):
+    for mine, reference in zip(
+        laplacian_pyramid(torch.tensor(image)[None, None], 4), reference_pyramid(image, 4), strict=True
+    ):
         np.testing.assert_allclose(mine[0, 0].numpy(), reference, atol=1e-13)
 
 
@@ -102,7 +106,10 @@ def test_gradient_is_the_transposed_pyramid_of_the_signs(rng):
     x, y = rng.uniform(-1, 1, (2, 6, 7))
     weights = [1.0, 0.5, 3.0]
     impulses = np.eye(x.size).reshape(x.size, *x.shape)
-    responses = [np.stack([band.ravel() for band in bands], axis=1) for bands in zip(*(reference_pyramid(i, 2) for i in impulses), strict=True)]
+    responses = [
+        np.stack([band.ravel() for band in bands], axis=1)
+        for bands in zip(*(reference_pyramid(i, 2) for i in impulses), strict=True)
+    ]
     expected = sum(w * L.T @ np.sign(L @ (x - y).ravel()) / len(L) for w, L in zip(weights, responses, strict=True))
     tx = torch.tensor(x[None, None], requires_grad=True)
     laplacian_pyramid_loss(tx, torch.tensor(y[None, None]), 2, weights).backward()
@@ -142,7 +149,8 @@ def checkerboard(size=64):
 
 
 @pytest.mark.parametrize(
-    ("difference", "untouched"), [(torch.full((1, 3, 64, 64), 0.1, dtype=torch.float64), slice(0, 4)), (0.1 * checkerboard(), slice(1, 5))]
+    ("difference", "untouched"),
+    [(torch.full((1, 3, 64, 64), 0.1, dtype=torch.float64), slice(0, 4)), (0.1 * checkerboard(), slice(1, 5))],
 )
 def test_weights_of_untouched_bands_do_not_matter(difference, untouched):
     """A constant shift costs the weight of the residual alone, a checkerboard that of the finest band alone."""
@@ -153,7 +161,9 @@ def test_weights_of_untouched_bands_do_not_matter(difference, untouched):
     assert laplacian_pyramid_loss(x + difference, x, 4, weights).item() == pytest.approx(0.1, abs=1e-9)
 
 
-@pytest.mark.parametrize(("difference", "touched"), [(torch.ones(1, 3, 64, 64, dtype=torch.float64), 2), (checkerboard(), 0)])
+@pytest.mark.parametrize(
+    ("difference", "touched"), [(torch.ones(1, 3, 64, 64, dtype=torch.float64), 2), (checkerboard(), 0)]
+)
 def test_a_touched_band_pushes_back_in_its_own_pattern(difference, touched):
     """Descending the loss undoes a constant shift by a constant, and a checkerboard by a checkerboard; away from the borders, exactly."""
     image = (0.1 * difference).requires_grad_()
@@ -169,7 +179,9 @@ def test_it_is_a_norm_of_the_difference():
     torch.testing.assert_close(laplacian_pyramid_loss(y, x, reduction="none"), loss)
     torch.testing.assert_close(laplacian_pyramid_loss(x + z, y + z, reduction="none"), loss)
     torch.testing.assert_close(laplacian_pyramid_loss(-3 * x, -3 * y, reduction="none"), 3 * loss)
-    assert (loss <= laplacian_pyramid_loss(x, z, reduction="none") + laplacian_pyramid_loss(z, y, reduction="none")).all()
+    assert (
+        loss <= laplacian_pyramid_loss(x, z, reduction="none") + laplacian_pyramid_loss(z, y, reduction="none")
+    ).all()
     assert (laplacian_pyramid_loss(x, x, reduction="none") == 0).all()
 
 

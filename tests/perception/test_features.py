@@ -13,7 +13,13 @@ from PIL import Image
 
 from ganinv.errors import GanInvError
 from ganinv.perception import features
-from ganinv.perception.features import EfficientNetLite0, efficientnet_input, efficientnet_lite0, feature_extractor, resize
+from ganinv.perception.features import (
+    EfficientNetLite0,
+    efficientnet_input,
+    efficientnet_lite0,
+    feature_extractor,
+    resize,
+)
 from ganinv.perception.perceptual import load_perceptual
 from ganinv.perception.similarity import look
 from ganinv.photos import from_uint8, unpack_images
@@ -59,7 +65,8 @@ def test_its_input_is_on_the_scale_of_its_training(library_network, network, use
             use(batch)
     norm = library_network._bn0
     used = norm.running_var > 0  # four channels never see anything
-    unfolded = (torch.cat(outputs) - norm.bias[:, None, None]) / norm.weight[:, None, None]  # zero mean, unit variance in training
+    # zero mean, unit variance in training
+    unfolded = (torch.cat(outputs) - norm.bias[:, None, None]) / norm.weight[:, None, None]
     unfolded = unfolded * (norm.running_var + norm.eps).sqrt()[:, None, None]  # the difference from the running mean
     variance, mean = unfolded.var(dim=(0, 2, 3))[used], unfolded.mean(dim=(0, 2, 3))[used]
     assert 0.5 < variance.sum() / norm.running_var[used].sum() < 2

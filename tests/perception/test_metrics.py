@@ -10,7 +10,13 @@ import torch
 from ganinv.errors import GanInvError
 from ganinv.perception import frechet
 from ganinv.perception.features import feature_extractor
-from ganinv.perception.frechet import FrechetStatistics, feature_statistics, frechet_distance, generator_statistics, sample_images
+from ganinv.perception.frechet import (
+    FrechetStatistics,
+    feature_statistics,
+    frechet_distance,
+    generator_statistics,
+    sample_images,
+)
 from ganinv.perception.perceptual import perceptual
 from ganinv.perception.scores import batch_scores, mse, psnr, scores, ssim
 from ganinv.stylegan2 import Generator
@@ -61,7 +67,9 @@ def reference_ssim(x, y):
 
 def test_ssim(pair):
     x, y = pair
-    expected = np.mean([reference_ssim(a.double().numpy(), b.double().numpy()) for a, b in zip(x[0], y[0], strict=True)])
+    expected = np.mean(
+        [reference_ssim(a.double().numpy(), b.double().numpy()) for a, b in zip(x[0], y[0], strict=True)]
+    )
     assert ssim(x, y)[0].item() == pytest.approx(expected, abs=1e-6)
     np.testing.assert_allclose(ssim(x, x).numpy(), 1)
     with pytest.raises(ValueError, match="11x11"):
@@ -96,14 +104,18 @@ def gaussian(mean, cov, n=100):
 
 def test_frechet_distance_of_known_gaussians():
     a, b = gaussian([0, 1, 2], np.diag([1, 4, 9])), gaussian([1, 1, 0], np.diag([4, 4, 1]))
-    assert frechet_distance(a, b) == pytest.approx(1 + 4 + (1 - 2) ** 2 + 0 + (3 - 1) ** 2)  # |difference of means|^2 + (sigma - sigma')^2
+    # |difference of means|^2 + (sigma - sigma')^2
+    assert frechet_distance(a, b) == pytest.approx(1 + 4 + (1 - 2) ** 2 + 0 + (3 - 1) ** 2)
     assert frechet_distance(b, a) == pytest.approx(frechet_distance(a, b))
     assert frechet_distance(a, a) == pytest.approx(0, abs=1e-12)
 
 
 def test_frechet_distance_agrees_with_scipy():
     rng = np.random.default_rng(0)
-    x, y = rng.normal(size=(200, 12)) @ rng.normal(size=(12, 12)), rng.normal(size=(300, 12)) @ rng.normal(size=(12, 12)) + 0.5
+    x, y = (
+        rng.normal(size=(200, 12)) @ rng.normal(size=(12, 12)),
+        rng.normal(size=(300, 12)) @ rng.normal(size=(12, 12)) + 0.5,
+    )
     a, b = (gaussian(v.mean(axis=0), np.cov(v, rowvar=False), len(v)) for v in (x, y))
     root = scipy.linalg.sqrtm(a.cov @ b.cov)
     expected = ((a.mean - b.mean) ** 2).sum() + np.trace(a.cov + b.cov - 2 * root.real)
@@ -134,7 +146,11 @@ def test_feature_statistics(pair):
     assert (stats.n, stats.features) == (6, "efficientnet-lite0")
     np.testing.assert_allclose(stats.mean, rows.mean(axis=0), atol=1e-4)
     np.testing.assert_allclose(stats.cov, np.cov(rows, rowvar=False), atol=1e-4)
-    for other in (feature_statistics(as_floats), feature_statistics(iter(images.split(4))), feature_statistics([images[:1], images[1:]])):
+    for other in (
+        feature_statistics(as_floats),
+        feature_statistics(iter(images.split(4))),
+        feature_statistics([images[:1], images[1:]]),
+    ):
         np.testing.assert_allclose(other.mean, stats.mean, atol=1e-4)
         np.testing.assert_allclose(other.cov, stats.cov, atol=1e-4)
     assert frechet_distance(stats, stats) < 1e-9
@@ -231,4 +247,7 @@ def test_images_are_rounded_to_8_bits():
 
 def test_batches_of_any_size(G):
     assert [len(b) for b in sample_images(G, 20, batch=16)] == [16, 4]
-    assert sum(len(b) for b in frechet._batches([torch.zeros(20, 3, 4, 4), torch.zeros(3, 3, 4, 4, dtype=torch.uint8)])) == 23
+    assert (
+        sum(len(b) for b in frechet._batches([torch.zeros(20, 3, 4, 4), torch.zeros(3, 3, 4, 4, dtype=torch.uint8)]))
+        == 23
+    )

@@ -17,7 +17,9 @@ from ganinv.perception.perceptual import TRUNKS, Perceptual, load_perceptual, pe
 @pytest.fixture
 def pair():
     torch.manual_seed(0)
-    return torch.nn.functional.interpolate(torch.rand(4, 3, 9, 9) * 2 - 1, size=64, mode="bicubic").clamp(-1, 1).chunk(2)
+    return (
+        torch.nn.functional.interpolate(torch.rand(4, 3, 9, 9) * 2 - 1, size=64, mode="bicubic").clamp(-1, 1).chunk(2)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -65,8 +67,11 @@ def test_gradient_is_the_formulas(pair, library_network):
     x, y = (t[:1].double() for t in pair)
     x.requires_grad_()
     Perceptual().double()(x, y).sum().backward()
-    step = 1e-8 * torch.randn(x.shape, dtype=torch.float64)  # small, for the network is piecewise linear with very many pieces
-    slope = (reference(library_network, x.detach() + step, y) - reference(library_network, x.detach() - step, y)).item() / 2
+    # small, for the network is piecewise linear with very many pieces
+    step = 1e-8 * torch.randn(x.shape, dtype=torch.float64)
+    slope = (
+        reference(library_network, x.detach() + step, y) - reference(library_network, x.detach() - step, y)
+    ).item() / 2
     assert slope == pytest.approx((x.grad * step).sum().item(), rel=1e-5)
 
 
@@ -107,7 +112,12 @@ def test_larger_images_are_seen_as_they_are():
     maps = load_perceptual().features(x)
     assert [tuple(m.shape[1:]) for m in maps] == [(16, 80, 96), (24, 40, 48), (40, 20, 24), (112, 10, 12)]
     assert perceptual(x, y).isfinite().all()
-    assert [tuple(m.shape[2:]) for m in load_perceptual().features(x[..., :64, :64])] == [(64, 64), (32, 32), (16, 16), (8, 8)]
+    assert [tuple(m.shape[2:]) for m in load_perceptual().features(x[..., :64, :64])] == [
+        (64, 64),
+        (32, 32),
+        (16, 16),
+        (8, 8),
+    ]
 
 
 def test_frozen_in_evaluation_mode_and_cached(pair):
@@ -155,6 +165,14 @@ def test_without_a_network_one_clear_sentence(monkeypatch):
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", no_network)
     with pytest.raises(GanInvError, match=r"'alex'.*could not be downloaded.*'efficientnet-lite0', which ships"):
         perceptual(torch.zeros(1, 3, 64, 64), torch.zeros(1, 3, 64, 64), trunk="alex")
+
+
+def test_damaged_weights_of_a_library_trunk_are_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "hub" / "checkpoints" / "alexnet-owt-7be5be79.pth").write_bytes(b"half a download")
+    with pytest.raises(GanInvError, match=r"'alex' in .*checkpoints are damaged .*: delete them"):
+        Perceptual("alex")
 
 
 def test_unknown_trunk():

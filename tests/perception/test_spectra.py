@@ -36,13 +36,16 @@ def test_a_wave_is_one_ring(cycles):
     others = power[0, torch.arange(32) != cycles - 1]
     assert others.max() < 1e-20 * power[0, cycles - 1]
     windowed = radial_spectrum(wave(cycles))[1][0]
-    assert windowed[max(cycles - 2, 0) : cycles + 1].sum() > 0.99 * windowed.sum()  # the window spreads it to the neighbours
+    # the window spreads it to the neighbours
+    assert windowed[max(cycles - 2, 0) : cycles + 1].sum() > 0.99 * windowed.sum()
 
 
 def test_a_ring_is_a_mean_over_its_frequencies():
     """White noise has the same power everywhere, however many frequencies a ring holds."""
     x = torch.randn(200, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(radial_spectrum(x, window=False)[1].mean(dim=0), torch.full([16], 1 / 32**2), rtol=0.1, atol=0)
+    torch.testing.assert_close(
+        radial_spectrum(x, window=False)[1].mean(dim=0), torch.full([16], 1 / 32**2), rtol=0.1, atol=0
+    )
 
 
 def test_the_window_hides_the_jump_between_opposite_borders():
@@ -51,7 +54,9 @@ def test_the_window_hides_the_jump_between_opposite_borders():
     assert windowed < 1e-3 * plain
 
 
-@pytest.mark.parametrize(("cycles", "octave"), [(31, 0), (17, 0), (16, 1), (9, 1), (8, 2), (5, 2), (4, 3), (3, 3), (2, 4), (1, 4), (0, 4)])
+@pytest.mark.parametrize(
+    ("cycles", "octave"), [(31, 0), (17, 0), (16, 1), (9, 1), (8, 2), (5, 2), (4, 3), (3, 3), (2, 4), (1, 4), (0, 4)]
+)
 def test_octaves(cycles, octave):
     shares = octave_shares(wave(cycles), 4)
     assert shares.shape == (1, 5)

@@ -10,7 +10,16 @@ from PIL import Image, ImageOps
 
 from ganinv.errors import GanInvError
 from ganinv.photos import ImageWarning, load_target, read_image, to_pil, unpack_images
-from ganinv.photos.faces import FRAME_LANDMARKS, LEVEL_SIZE, WIDER, align_face, average_landmarks, crop_frame, find_faces, level_frame
+from ganinv.photos.faces import (
+    FRAME_LANDMARKS,
+    LEVEL_SIZE,
+    WIDER,
+    align_face,
+    average_landmarks,
+    crop_frame,
+    find_faces,
+    level_frame,
+)
 
 HOPPER = cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)
 REAL = files("ganinv") / "assets/faces64/real"
@@ -73,7 +82,9 @@ def test_training_faces_are_framed_as_they_are(training_faces):
     errors = []
     for i, face in enumerate(training_faces):
         side, turn = 200 + 20 * i, (-20, 0, 12)[i % 3]
-        around = np.pad(np.array(face.resize((side, side), Image.Resampling.BICUBIC)), ((180, 150), (120, 240), (0, 0)), mode="edge")
+        around = np.pad(
+            np.array(face.resize((side, side), Image.Resampling.BICUBIC)), ((180, 150), (120, 240), (0, 0)), mode="edge"
+        )
         centre = (120 + side / 2, 180 + side / 2)
         x, y, size, roll = frame_of(Image.fromarray(around).rotate(-turn, Image.Resampling.BICUBIC, center=centre))
         errors.append([(x - centre[0]) / side, (y - centre[1]) / side, math.log(size / side), roll - turn])
@@ -146,7 +157,8 @@ def test_large_photos_are_reduced_first(hopper):
 
 
 def test_a_small_face_in_a_large_photo_is_found(hopper):
-    small = hopper.resize((120, 141), Image.Resampling.LANCZOS)  # a face 2 % as wide as the photo, too small for the first search
+    # a face 2 % as wide as the photo, too small for the first search
+    small = hopper.resize((120, 141), Image.Resampling.LANCZOS)
     large = Image.new("RGB", (2400, 1600), (90, 110, 90))
     large.paste(small, (1900, 1200))
     assert find_faces(large.resize((640, 427))) == []

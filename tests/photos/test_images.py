@@ -1,5 +1,7 @@
 import io
+import os
 import struct
+import sys
 import warnings
 import zlib
 
@@ -29,7 +31,11 @@ from ganinv.photos import (
 def scene(width=48, height=32):
     """A picture in which every corner differs, smooth enough for JPEG."""
     y, x = np.mgrid[:height, :width]
-    return Image.fromarray(np.stack([255 * x / (width - 1), 255 * y / (height - 1), 255 * (x + y) / (width + height - 2)], -1).astype(np.uint8))
+    return Image.fromarray(
+        np.stack([255 * x / (width - 1), 255 * y / (height - 1), 255 * (x + y) / (width + height - 2)], -1).astype(
+            np.uint8
+        )
+    )
 
 
 def difference(one, other):
@@ -43,8 +49,14 @@ def mode_of(path):
 
 def png_header(width, height):
     """A PNG of a few bytes that claims any size."""
-    chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)), (b"IDAT", zlib.compress(b"\0" * 100)), (b"IEND", b"")]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(struct.pack(">I", len(d)) + t + d + struct.pack(">I", zlib.crc32(t + d)) for t, d in chunks)
+    chunks = [
+        (b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)),
+        (b"IDAT", zlib.compress(b"\0" * 100)),
+        (b"IEND", b""),
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(d)) + t + d + struct.pack(">I", zlib.crc32(t + d)) for t, d in chunks
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -92,7 +104,9 @@ def test_exif_rotation_is_applied(tmp_path, orientation, suffix):
     stored = scene() if undo is None else scene().transpose(undo)
     exif = Image.Exif()
     exif[0x0112] = orientation
-    stored.save(tmp_path / f"turned{suffix}", exif=exif, quality=95, **({"lossless": True} if suffix == ".webp" else {}))
+    stored.save(
+        tmp_path / f"turned{suffix}", exif=exif, quality=95, **({"lossless": True} if suffix == ".webp" else {})
+    )
     image = read_image(tmp_path / f"turned{suffix}")
     assert image.size == scene().size
     assert difference(image, scene()) <= (0 if suffix != ".jpg" else 12)
@@ -121,7 +135,9 @@ def test_alpha_is_laid_over_white(tmp_path, mode):
 def test_16_bit_grey_with_alpha():
     raw = b"\0" + struct.pack(">4H", 0x8000, 0xFFFF, 0x8000, 0)  # one opaque and one transparent pixel
     chunks = [(b"IHDR", struct.pack(">IIBBBBB", 2, 1, 16, 4, 0, 0, 0)), (b"IDAT", zlib.compress(raw)), (b"IEND", b"")]
-    file = b"\x89PNG\r\n\x1a\n" + b"".join(struct.pack(">I", len(d)) + t + d + struct.pack(">I", zlib.crc32(t + d)) for t, d in chunks)
+    file = b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(d)) + t + d + struct.pack(">I", zlib.crc32(t + d)) for t, d in chunks
+    )
     assert np.asarray(read_image(io.BytesIO(file)))[0, :, 0].tolist() == [128, 255]
 
 
@@ -223,10 +239,14 @@ def swapped_profile():
     return bytes(profile)
 
 
-@pytest.mark.parametrize(("suffix", "alpha"), [(".png", False), (".png", True), (".jpg", False), (".tiff", False), (".tiff", True)])
+@pytest.mark.parametrize(
+    ("suffix", "alpha"), [(".png", False), (".png", True), (".jpg", False), (".tiff", False), (".tiff", True)]
+)
 def test_icc_profile_is_converted(tmp_path, suffix, alpha):
     image = Image.new("RGBA" if alpha else "RGB", (8, 8), (230, 60, 20, 255) if alpha else (230, 60, 20))
-    image.save(tmp_path / f"wide{suffix}", icc_profile=swapped_profile(), **({"quality": 95} if suffix == ".jpg" else {}))
+    image.save(
+        tmp_path / f"wide{suffix}", icc_profile=swapped_profile(), **({"quality": 95} if suffix == ".jpg" else {})
+    )
     assert difference(read_image(tmp_path / f"wide{suffix}"), Image.new("RGB", (8, 8), (20, 60, 230))) <= 4
 
 
@@ -234,7 +254,8 @@ def test_icc_profile_that_cannot_be_used_is_said(tmp_path):
     scene().save(tmp_path / "odd.png", icc_profile=b"no profile")
     with pytest.warns(ImageWarning, match="colour profile"):
         assert difference(read_image(tmp_path / "odd.png"), scene()) == 0
-    scene().convert("LA").save(tmp_path / "grey.png", icc_profile=swapped_profile())  # a profile for RGB on a grey picture
+    # a profile for RGB on a grey picture
+    scene().convert("LA").save(tmp_path / "grey.png", icc_profile=swapped_profile())
     with pytest.warns(ImageWarning, match="colour profile"):
         assert difference(read_image(tmp_path / "grey.png"), scene().convert("L").convert("RGB")) == 0
 
@@ -243,7 +264,14 @@ def test_icc_profile_that_cannot_be_used_is_said(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "url", ["https://example.org/a.jpg", "http:/example.org/a.jpg", "file:///a.jpg", "s3://a/b.png", "data:image/png;base64,AAAA"]
+    "url",
+    [
+        "https://example.org/a.jpg",
+        "http:/example.org/a.jpg",
+        "file:///a.jpg",
+        "s3://a/b.png",
+        "data:image/png;base64,AAAA",
+    ],
 )
 def test_urls_are_not_fetched(url):
     with pytest.raises(GanInvError, match="download"):
@@ -252,9 +280,9 @@ def test_urls_are_not_fetched(url):
 
 def test_what_is_no_picture_is_refused_in_one_sentence(tmp_path):
     (tmp_path / "empty.png").touch()
-    (tmp_path / "text.png").write_text("not a picture")
+    (tmp_path / "text.png").write_text("not a picture", encoding="utf-8")
     (tmp_path / "vector.eps").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n")
-    (tmp_path / "drawing.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
+    (tmp_path / "drawing.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>", encoding="utf-8")
     (tmp_path / "link.png").symlink_to(tmp_path / "gone.png")
     cases = [
         (tmp_path / "missing.png", "there is no file"),
@@ -285,13 +313,16 @@ def test_what_is_no_picture_is_refused_in_one_sentence(tmp_path):
 def test_truncated_and_damaged_files(tmp_path, suffix):
     rng = np.random.default_rng(0)
     whole = io.BytesIO()
-    Image.fromarray(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(whole, format={".jpg": "jpeg", ".tiff": "tiff"}.get(suffix, suffix[1:]))
+    Image.fromarray(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(
+        whole, format={".jpg": "jpeg", ".tiff": "tiff"}.get(suffix, suffix[1:])
+    )
     data = whole.getvalue()
     for part in (1 / 2, 9 / 10):
         (tmp_path / f"cut{suffix}").write_bytes(data[: int(len(data) * part)])
         with pytest.raises(GanInvError, match=rf"cut\{suffix} is (damaged|not an image)"):
             read_image(tmp_path / f"cut{suffix}")
-    for _ in range(60):  # flipped bits may leave a readable picture; nothing but a picture or one clear error may come of them
+    # flipped bits may leave a readable picture; nothing but a picture or one clear error may come of them
+    for _ in range(60):
         flipped = bytearray(data)
         for at in rng.integers(0, min(len(data), 600), 3):
             flipped[at] ^= 1 << int(rng.integers(8))
@@ -320,6 +351,44 @@ def test_max_pixels(tmp_path):
 
 
 # --- targets --------------------------------------------------------------------------------------------------------------------------------
+
+
+HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"  # how a picture of a phone begins
+
+
+@pytest.mark.parametrize("name", ["a.heic", "a.jpg"])
+def test_without_its_extra_heic_is_named(tmp_path, monkeypatch, name):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    (tmp_path / name).write_bytes(HEIC)
+    for source in (tmp_path / name, io.BytesIO(HEIC)):
+        with pytest.raises(
+            GanInvError, match=r"is a HEIC picture, which needs pillow-heif: pip install 'ganinv\[heic\]'"
+        ):
+            read_image(source)
+
+
+@pytest.mark.parametrize("name", ["a.heic", "a.jpg"])
+def test_with_its_extra_heic_is_read(tmp_path, name):
+    pillow_heif = pytest.importorskip("pillow_heif")
+    picture = Image.fromarray(np.full((32, 48, 3), (200, 60, 20), dtype=np.uint8))
+    pillow_heif.from_pillow(picture).save(tmp_path / "a.heif", quality=100)
+    (tmp_path / "a.heif").rename(tmp_path / name)
+    image = read_image(tmp_path / name)
+    assert image.size == (48, 32)
+    assert np.abs(np.asarray(image).mean(axis=(0, 1)) - (200, 60, 20)).max() < 4
+
+
+def test_names_that_are_not_utf8_are_shown(tmp_path):
+    name = os.fsdecode(b"caf\xe9.png")
+    with pytest.raises(GanInvError, match=r"there is no file .*caf\\xe9\.png; check the path") as caught:
+        read_image(tmp_path / name)
+    str(caught.value).encode("utf-8")
+    try:
+        (tmp_path / name).write_bytes(b"junk")
+    except OSError:
+        return  # this file system takes no such names
+    with pytest.raises(GanInvError, match=r"caf\\xe9\.png is not an image"):
+        read_image(tmp_path / name)
 
 
 def test_centre_target(tmp_path):
@@ -354,6 +423,35 @@ def test_target_arguments(tmp_path):
         load_target(scene(), 64, align="centre")
     with pytest.raises(GanInvError, match="resolution=0"):
         load_target(scene(), 0, align="center")
+
+
+def test_checked_images_are_float32_and_apart_from_any_graph():
+    images = smooth(1).requires_grad_()
+    for given in (images.double(), images.half(), images * 1.0):
+        checked = check_images(given, 32)
+        assert checked.dtype == torch.float32
+        assert not checked.requires_grad
+        torch.testing.assert_close(checked, given.detach().float())
+    plain = smooth(1)
+    assert check_images(plain, 32).data_ptr() == plain.data_ptr()
+    with torch.inference_mode():
+        inferred = smooth(1) * 1.0
+    assert inferred.is_inference()
+    assert not check_images(inferred, 32).is_inference()
+
+
+def test_images_from_0_to_1_are_noticed():
+    with pytest.warns(ImageWarning, match=r"from 0\.\d+ to .*give 2 \* images - 1"):
+        check_images((smooth(2) + 1) / 2, 32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_images(smooth(2), 32)
+        check_images(torch.zeros(1, 3, 32, 32), 32)  # plain grey
+
+
+def smooth(n):
+    """Images ``[n, 3, 32, 32]`` in about [-1, 1] with dark and bright parts."""
+    return torch.linspace(-0.98, 0.99, n * 3 * 32 * 32).reshape(n, 3, 32, 32)
 
 
 def test_check_images():

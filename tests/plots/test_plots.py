@@ -30,7 +30,11 @@ def pixels_of(figure):
 def texts(figure):
     """Every text in the figure that is not empty, titles and tick labels included."""
     figure.canvas.draw()
-    return [text.get_text() for text in figure.findobj(matplotlib.text.Text) if text.get_visible() and text.get_text().strip()]
+    return [
+        text.get_text()
+        for text in figure.findobj(matplotlib.text.Text)
+        if text.get_visible() and text.get_text().strip()
+    ]
 
 
 def checkerboard(size=4):
@@ -46,7 +50,9 @@ FIGURES = {
     "show_images": lambda x: plots.show_images(x, ["left", "right"]),
     "show_images_many": lambda x: plots.show_images(x.repeat(13, 1, 1, 1)),
     "filmstrip": lambda x: plots.filmstrip(x, [0, 10]),
-    "image_grid": lambda x: plots.image_grid([[None, x[0]], [x[1], x[0]]], ["", "from the first"], ["", "from the second"]),
+    "image_grid": lambda x: plots.image_grid(
+        [[None, x[0]], [x[1], x[0]]], ["", "from the first"], ["", "from the second"]
+    ),
     "compare": lambda x: plots.compare(x, x * 0.5, x * 0.9),
     "compare_one_without_initial": lambda x: plots.compare(x[:1], None, x[:1]),
     "compare_methods": lambda x: plots.compare_methods(x[:1], {f"method {i}": x[1:] * i for i in range(5)}),
@@ -55,15 +61,24 @@ FIGURES = {
     "signed_maps": lambda x: plots.signed_maps({"W": x[:1], "PTI": x[1:]}, label="change", below=["1", "2"]),
     "pyramids": lambda x: plots.pyramids({"photo": laplacian_pyramid(x[:1]), "blurred": laplacian_pyramid(x[1:])}),
     "tradeoff": lambda x: plots.tradeoff(
-        {"slow": (10.0, 0.02, 3.0), "quick": (0.01, 0.06, 1.0)}, "seconds", "MSE", "drop", "xy", {"slow": ([1, 10], [0.2, 0.02])}
+        {"slow": (10.0, 0.02, 3.0), "quick": (0.01, 0.06, 1.0)},
+        "seconds",
+        "MSE",
+        "drop",
+        "xy",
+        {"slow": ([1, 10], [0.2, 0.02])},
     ),
-    "histories": lambda x: plots.histories({"a": HISTORY, "b": HISTORY[:20]}, {"mse": "MSE", "loss_D": "of D"}, log=["mse"]),
+    "histories": lambda x: plots.histories(
+        {"a": HISTORY, "b": HISTORY[:20]}, {"mse": "MSE", "loss_D": "of D"}, log=["mse"]
+    ),
     "histories_of_one_run": lambda x: plots.histories({"a": HISTORY}, ["mse", "loss_D", "mse", "loss_D"]),
     "spectra": lambda x: plots.spectra({"photo": x, "half": x / 2}),
     "spectra_relative": lambda x: plots.spectra({"photo": x, "half": x / 2}, relative_to="photo"),
     "band_profile": lambda x: plots.band_profile({"blurred": [0.1, 0.03, 1e-9], "noisy": torch.rand(4, 3)}),
     "matrix": lambda x: plots.matrix([[1.0, 2.0], [3.0, float("nan")]], ["a", "b"], ["c", "d"], "error"),
-    "pareto": lambda x: plots.pareto({"PTI": (1.4, 0.01), "p": [(1.0, 0.03, "0.1"), (1.2, 0.01, "1")], "mean": ([1.0, 1.1], [0.2, 0.3])}),
+    "pareto": lambda x: plots.pareto(
+        {"PTI": (1.4, 0.01), "p": [(1.0, 0.03, "0.1"), (1.2, 0.01, "1")], "mean": ([1.0, 1.1], [0.2, 0.3])}
+    ),
     "error_map": lambda x: plots.error_map(x[:1], x[1:], title="W+"),
     "pyramid": lambda x: plots.pyramid(laplacian_pyramid(x[:1])),
     "curves": lambda x: plots.curves({"W": [3.0, 2.0, 1.0], "W+": [2.0, 1.0, 0.5]}, log="y"),
@@ -110,7 +125,10 @@ def test_show_images_makes_rows_and_writes_titles(tiny_targets):
     assert texts(figure) == list("abcdef")
     assert "2 rows" in figure.alt_text
     extents = [image.get_extent() for image in figure.axes[0].get_images()]
-    assert [extent[0] for extent in extents[:4]] == [extent[0] for extent in extents[4:]] + [extents[2][0], extents[3][0]]
+    assert [extent[0] for extent in extents[:4]] == [extent[0] for extent in extents[4:]] + [
+        extents[2][0],
+        extents[3][0],
+    ]
     assert extents[4][3] > extents[0][2]  # the second row begins below the end of the first
     with pytest.raises(ValueError, match="do not go together"):
         plots.show_images(tiny_targets, ["only one"])
@@ -142,11 +160,14 @@ def test_image_grid_labels_rows_and_columns(tiny_targets):
 
 
 def test_filmstrips_label_rows_columns_and_frames(tiny_targets):
-    figure = plots.filmstrips({"upper": tiny_targets, "lower": tiny_targets.flip(0)}, ["t = 0", "t = 1"], {"lower": ["MSE 1", "MSE 2"]})
+    figure = plots.filmstrips(
+        {"upper": tiny_targets, "lower": tiny_targets.flip(0)}, ["t = 0", "t = 1"], {"lower": ["MSE 1", "MSE 2"]}
+    )
     assert set(texts(figure)) == {"upper", "lower", "t = 0", "t = 1", "MSE 1", "MSE 2"}
     frames = figure.axes[0].get_images()
     assert len(frames) == 4
-    np.testing.assert_array_equal(frames[0].get_array(), frames[3].get_array())  # the lower strip shows the same two, turned round
+    # the lower strip shows the same two, turned round
+    np.testing.assert_array_equal(frames[0].get_array(), frames[3].get_array())
     assert frames[2].get_extent()[3] > frames[0].get_extent()[2]
     assert "2 strips of 2 images (t = 0, t = 1), one below the other: upper, lower." in figure.alt_text
     with pytest.raises(ValueError, match="as many in each"):
@@ -162,12 +183,22 @@ def test_compare_shows_the_difference_on_one_labelled_scale(tiny_targets):
     result[0] += 0.04 * (1 - 2 * (tiny_targets[0] > 0).float())  # stays inside [-1, 1]
     result[1] += 0.08 * (1 - 2 * (tiny_targets[1] > 0).float())
     figure = plots.compare(tiny_targets, tiny_targets * 0, result)
-    maps = [axes.get_images()[0] for axes in figure.axes if axes.get_images() and axes.get_images()[0].get_array().ndim == 2]
+    maps = [
+        axes.get_images()[0] for axes in figure.axes if axes.get_images() and axes.get_images()[0].get_array().ndim == 2
+    ]
     assert [image.get_clim() for image in maps] == [(0, 0.1), (0, 0.1)]  # 0.08, rounded up; the same in both rows
     np.testing.assert_allclose(maps[0].get_array(), 0.04, atol=1e-6)
     np.testing.assert_allclose(maps[1].get_array(), 0.08, atol=1e-6)
     written = texts(figure)
-    assert {"target", "initial estimate", "result", "difference × 20", "mean |difference|", "MSE 0.0016", "MSE 0.0064"} <= set(written)
+    assert {
+        "target",
+        "initial estimate",
+        "result",
+        "difference × 20",
+        "mean |difference|",
+        "MSE 0.0016",
+        "MSE 0.0064",
+    } <= set(written)
     assert "magnified 20 times" in figure.alt_text
 
 
@@ -181,7 +212,9 @@ def test_differences_are_those_of_the_picture_that_is_seen(tiny_targets):
 def test_compare_methods_shares_the_scale(tiny_targets):
     target = tiny_targets[:1]
     figure = plots.compare_methods(target, {"W": torch.zeros_like(target), "PTI": target})
-    maps = [axes.get_images()[0] for axes in figure.axes if axes.get_images() and axes.get_images()[0].get_array().ndim == 2]
+    maps = [
+        axes.get_images()[0] for axes in figure.axes if axes.get_images() and axes.get_images()[0].get_array().ndim == 2
+    ]
     assert len(maps) == 2
     assert maps[0].get_clim() == maps[1].get_clim()
     assert maps[1].get_array().max() == 0
@@ -191,7 +224,9 @@ def test_compare_methods_shares_the_scale(tiny_targets):
 def test_error_maps_share_one_scale(tiny_targets):
     grey = torch.zeros_like(tiny_targets)
     figure = plots.error_maps(grey, {"near": grey + 0.02, "far": grey + 0.3})
-    maps = [axes.get_images()[0] for axes in figure.axes if axes.get_images() and axes.get_images()[0].get_array().ndim == 2]
+    maps = [
+        axes.get_images()[0] for axes in figure.axes if axes.get_images() and axes.get_images()[0].get_array().ndim == 2
+    ]
     assert [image.get_clim() for image in maps] == [(0, 0.5)] * 4
     assert [float(image.get_array().mean()) for image in maps] == pytest.approx([0.02, 0.3, 0.02, 0.3])
     assert {"photo", "near", "far", "MSE 0.0004", "MSE 0.09"} <= set(texts(figure))
@@ -209,7 +244,9 @@ def test_signed_maps_are_white_at_zero_and_share_one_scale():
     assert below[0] > below[2]  # orange: more red than blue
 
 
-@pytest.mark.parametrize(("largest", "limit"), [(0.0, 0.01), (0.03, 0.05), (0.05, 0.05), (0.051, 0.1), (0.7, 1.0), (1.4, 2.0)])
+@pytest.mark.parametrize(
+    ("largest", "limit"), [(0.0, 0.01), (0.03, 0.05), (0.05, 0.05), (0.051, 0.1), (0.7, 1.0), (1.4, 2.0)]
+)
 def test_limit_is_round_and_not_below_what_is_there(largest, limit):
     assert plots.comparison._round_limit(np.full((1, 4, 4), largest)) == pytest.approx(limit)
 
@@ -272,18 +309,29 @@ def test_pyramids_are_magnified_alike():
 
 
 def test_histories_draw_every_step_and_a_running_mean():
-    rows = [{"step": i, "mse": 10.0 ** (i % 2), "loss": float(i % 2)} for i in range(40)] + [{"step": 40, "frechet": 2.0}]
-    figure = plots.histories({"with": rows, "without": rows[:20]}, {"mse": "MSE", "loss": "the loss", "frechet": "distance"}, log=["mse"], smooth=0.1)
+    rows = [{"step": i, "mse": 10.0 ** (i % 2), "loss": float(i % 2)} for i in range(40)] + [
+        {"step": 40, "frechet": 2.0}
+    ]
+    figure = plots.histories(
+        {"with": rows, "without": rows[:20]},
+        {"mse": "MSE", "loss": "the loss", "frechet": "distance"},
+        log=["mse"],
+        smooth=0.1,
+    )
     mse, loss, frechet = figure.axes
     assert [ax.get_title() for ax in figure.axes] == ["MSE", "the loss", "distance"]
     pale, full, *_ = loss.get_lines()
     np.testing.assert_allclose(pale.get_ydata(), [i % 2 for i in range(40)])
     np.testing.assert_allclose(full.get_xydata()[0], [3, 0.5])  # the mean of four steps stands at the last of them
     np.testing.assert_allclose(full.get_ydata(), 0.5)
-    np.testing.assert_allclose(mse.get_lines()[1].get_ydata(), 10**0.5)  # the mean of logarithms where the axis is logarithmic
+    # the mean of logarithms where the axis is logarithmic
+    np.testing.assert_allclose(mse.get_lines()[1].get_ydata(), 10**0.5)
     assert mse.get_yscale() == "log"
     assert len(frechet.get_lines()) == 1  # one value, of one run
-    colours = {text.get_text(): handle.get_color() for handle, text in zip(figure.legends[0].get_lines(), figure.legends[0].get_texts(), strict=True)}
+    colours = {
+        text.get_text(): handle.get_color()
+        for handle, text in zip(figure.legends[0].get_lines(), figure.legends[0].get_texts(), strict=True)
+    }
     assert colours == {"with": plots.BLUE, "without": plots.VERMILION}
     with pytest.raises(ValueError, match="no curve"):
         plots.histories({"with": rows}, ["mes"])
@@ -294,7 +342,9 @@ def test_spectra_show_the_frequency_of_a_wave():
     fine, coarse = (torch.cos(2 * torch.pi * k / 32 * t).expand(1, 3, 32, 32) for k in (8, 2))
     figure = plots.spectra({"fine": fine, "coarse": coarse, "both": fine + coarse}, window=False)
     peaks = {
-        line.get_label(): line.get_xdata()[line.get_ydata().argmax()] for line in figure.axes[0].get_lines() if line.get_label() in ("fine", "coarse")
+        line.get_label(): line.get_xdata()[line.get_ydata().argmax()]
+        for line in figure.axes[0].get_lines()
+        if line.get_label() in ("fine", "coarse")
     }
     assert peaks == {"fine": 8 / 32, "coarse": 2 / 32}
     assert {"1/4", "1/16"} <= set(texts(figure))
@@ -338,7 +388,11 @@ def test_pareto_front_by_its_definition():
 
 
 def test_pareto_draws_the_frontier_and_names_the_points():
-    series = {"sweep": [(1.0, 0.04, "p = 0.1"), (1.5, 0.01, "p = 1"), (1.6, 0.02, "p = 2")], "PTI": (1.2, 0.03), "many": ([2.0, 4.0], [0.1, 0.1])}
+    series = {
+        "sweep": [(1.0, 0.04, "p = 0.1"), (1.5, 0.01, "p = 1"), (1.6, 0.02, "p = 2")],
+        "PTI": (1.2, 0.03),
+        "many": ([2.0, 4.0], [0.1, 0.1]),
+    }
     figure = plots.pareto(series, limits=(1.15, None))
     axes = figure.axes[0]
     assert {text.get_text() for text in axes.texts} == {"p = 0.1", "p = 1", "p = 2", "PTI", "many"}
@@ -387,7 +441,9 @@ def test_no_bars_stand_on_a_logarithmic_scale():
 
 
 def test_tradeoff_is_darker_where_the_third_measure_is_larger():
-    figure = plots.tradeoff({"low": (1, 1, -2.0), "high": (2, 3, 5.0)}, "x", "y", "value", paths={"high": ([1.5, 2], [4, 3])})
+    figure = plots.tradeoff(
+        {"low": (1, 1, -2.0), "high": (2, 3, 5.0)}, "x", "y", "value", paths={"high": ([1.5, 2], [4, 3])}
+    )
     ax = figure.axes[0]
     path, low, high = ax.get_lines()
     assert {"low", "high"} <= set(texts(figure))
@@ -434,3 +490,9 @@ def test_saved_figure_carries_its_description_and_is_closed(tmp_path, tiny_targe
         assert file.text["Description"] == "Two patches of colour."
     assert not plt.fignum_exists(figure.number)
     assert [path.name for path in tmp_path.iterdir()] == ["two.png"]
+
+
+def test_no_two_of_many_things_share_colour_and_marker():
+    from ganinv.plots.style import marker_shapes, palette_of
+
+    assert len(set(zip(palette_of(56), marker_shapes(56), strict=True))) == 56

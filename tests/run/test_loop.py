@@ -190,7 +190,8 @@ def test_ctrl_c_in_the_step_that_stops_is_not_lost(tmp_path):
 
 def test_the_state_is_saved_every_few_seconds(tmp_path, undisturbed, monkeypatch):
     clock = iter(range(0, 1000, 7))
-    monkeypatch.setattr("ganinv.run.loop.time.monotonic", lambda: next(clock))  # seven seconds a step: every third is saved
+    # seven seconds a step: every third is saved
+    monkeypatch.setattr("ganinv.run.loop.time.monotonic", lambda: next(clock))
 
     def crash(step):
         if step == 5:
@@ -257,7 +258,9 @@ def test_each_progress_has_values_of_its_own():
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), torch.tensor(float("nan"))])
 def test_a_loss_that_is_not_finite_ends_the_run_with_one_sentence(value):
     loop = Loop("projection into w", 3)
-    with pytest.raises(GanInvError, match=r"^projection into w diverged at step 0 \(mse is (nan|inf)\): lower its learning rate\.$"):
+    with pytest.raises(
+        GanInvError, match=r"^projection into w diverged at step 0 \(mse is (nan|inf)\): lower its learning rate\.$"
+    ):
         run(loop, lambda step: loop.report(loss=1.0, mse=value))
 
 
@@ -294,7 +297,7 @@ def test_a_folder_is_refused_before_the_work(tmp_path):
 
 
 def test_a_state_that_cannot_be_written_is_one_sentence(tmp_path):
-    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
     resume = Resume(tmp_path / "file" / "run.pt", "x")
     with pytest.raises(GanInvError, match=r"run\.pt, the state of this run, cannot be written"):
         list(Loop("stage", 1, None, resume, x=torch.zeros(1)))

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from ganinv import GanInvError, Inversion
-from ganinv.inversion import PTI, NearPerfect, Projection, Resume, near_perfect, projection, pti
+from ganinv.inversion import PTI, TUNED_NOISE, Projection, Resume, near_perfect, projection, pti
 from ganinv.run import DivergenceWarning, Watch
 from ganinv.run.watch import EVERY, FACTOR, PATIENCE
 
@@ -69,13 +69,24 @@ def test_without_a_reconstruction_term_the_error_goes_where_it_will():
 
 def test_the_ablation_without_reconstruction_runs_to_its_end(tiny_bundle, tiny_targets, start, monkeypatch):
     monkeypatch.setattr("ganinv.run.watch.FACTOR", 0.0)  # above the start is bad enough, and that is where it goes
-    config = NearPerfect(steps=3 * PATIENCE, lr_G=0.02, lambda_recon=0, lambda_adv=0, lambda_locality=0, tune_noise=False, global_interval=1)
+    config = dataclasses.replace(
+        TUNED_NOISE,
+        steps=3 * PATIENCE,
+        lr_G=0.02,
+        lambda_recon=0,
+        lambda_adv=0,
+        lambda_locality=0,
+        tune_noise=False,
+        global_interval=1,
+    )
     result = near_perfect(tiny_bundle, tiny_targets[:1], config, start=start[0])
     assert len(result.history) == 3 * PATIENCE
     assert result.warnings == [""]
 
 
-@pytest.mark.parametrize("bad", [{"mse": float("nan")}, {"loss": torch.tensor([1.0, float("inf")]), "mse": 0.1}, {"loss_D": float("nan")}])
+@pytest.mark.parametrize(
+    "bad", [{"mse": float("nan")}, {"loss": torch.tensor([1.0, float("inf")]), "mse": 0.1}, {"loss_D": float("nan")}]
+)
 def test_what_is_not_finite_is_a_divergence(bad):
     watch, _, _ = watched([1.0])
     assert watch.diverged(1, bad)
@@ -123,9 +134,11 @@ def test_its_state_can_be_saved():
 # -- the two methods that tune --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("settings", [dict(lr_G=1e20), dict(lr_noise=1e30), dict(lr_G=1e30, **RECON_ONLY), dict(lr_G=1e6, steps=1)])
+@pytest.mark.parametrize(
+    "settings", [dict(lr_G=1e20), dict(lr_noise=1e30), dict(lr_G=1e30, **RECON_ONLY), dict(lr_G=1e6, steps=1)]
+)
 def test_an_absurd_learning_rate_gives_back_the_start(tiny_bundle, tiny_targets, start, settings):
-    config = NearPerfect(**{"steps": 6, **settings})
+    config = dataclasses.replace(TUNED_NOISE, **{"steps": 6, **settings})
     with pytest.warns(DivergenceWarning, match=SENTENCE.format("near-perfect inversion", 0, "lr_G")):
         result = near_perfect(tiny_bundle, tiny_targets[:1], config, start=start[0])
     torch.testing.assert_close(result.image, start.image[:1])
@@ -160,7 +173,7 @@ def wreck(monkeypatch):
 
 @pytest.mark.parametrize("settings", [dict(), dict(joint=True)])
 def test_near_perfect_gives_back_what_it_had(tiny_bundle, tiny_targets, start, wreck, settings):
-    config = NearPerfect(steps=40, lr_G=5e-3, **RECON_ONLY, **settings)
+    config = dataclasses.replace(TUNED_NOISE, steps=40, lr_G=5e-3, **RECON_ONLY, **settings)
     undisturbed = near_perfect(tiny_bundle, tiny_targets[:1], config, start=start[0])
     wreck(27)
     with pytest.warns(DivergenceWarning, match=SENTENCE.format("near-perfect inversion", 20, "lr_G")):
@@ -182,7 +195,9 @@ def test_pti_gives_back_what_it_had(tiny_bundle, tiny_targets, start, wreck):
 def test_only_the_photo_that_diverged_is_stopped(tiny_bundle, tiny_targets, start, wreck, tmp_path):
     wreck(3)
     with pytest.warns(DivergenceWarning):
-        result = near_perfect(tiny_bundle, tiny_targets, NearPerfect(steps=12, lr_G=5e-3, **RECON_ONLY), start=start)
+        result = near_perfect(
+            tiny_bundle, tiny_targets, dataclasses.replace(TUNED_NOISE, steps=12, lr_G=5e-3, **RECON_ONLY), start=start
+        )
     assert [bool(sentence) for sentence in result.warnings] == [True, False]
     assert len(result[1].history) == 12
     assert result[1].warnings == [""]
@@ -191,7 +206,7 @@ def test_only_the_photo_that_diverged_is_stopped(tiny_bundle, tiny_targets, star
 
 def test_a_run_that_is_interrupted_before_it_diverges(tiny_bundle, tiny_targets, start, tmp_path):
     """The best state is part of what an interrupted run keeps, and a stage that diverged is not begun again."""
-    config = NearPerfect(steps=40, lr_G=1e20)
+    config = dataclasses.replace(TUNED_NOISE, steps=40, lr_G=1e20)
     state = Resume(tmp_path / "run.pt", "x")
 
     def press_ctrl_c(progress):
@@ -202,7 +217,9 @@ def test_a_run_that_is_interrupted_before_it_diverges(tiny_bundle, tiny_targets,
     sentences, seen = [], []
     for _ in range(2):
         with pytest.warns(DivergenceWarning) as caught:
-            result = near_perfect(tiny_bundle, tiny_targets[:1], config, seen.append, Resume(tmp_path / "run.pt", "x"), start=start[0])
+            result = near_perfect(
+                tiny_bundle, tiny_targets[:1], config, seen.append, Resume(tmp_path / "run.pt", "x"), start=start[0]
+            )
         sentences += [str(warning.message) for warning in caught]
         torch.testing.assert_close(result.image, start.image[:1])
     assert len(set(sentences)) == 1
@@ -213,11 +230,16 @@ def test_a_normal_run_says_nothing(tiny_bundle, tiny_targets, start):
     with warnings.catch_warnings():
         warnings.simplefilter("error", DivergenceWarning)
         for settings in (dict(), dict(lambda_recon=0.0), dict(p=0.5, lr_latent=1e-2), dict(p=0.0)):
-            result = near_perfect(tiny_bundle, tiny_targets[:1], NearPerfect(steps=60, global_interval=2, **settings), start=start[0])
+            result = near_perfect(
+                tiny_bundle,
+                tiny_targets[:1],
+                dataclasses.replace(TUNED_NOISE, steps=60, global_interval=2, **settings),
+                start=start[0],
+            )
             assert result.warnings == [""]
 
 
 def test_an_error_that_is_never_finite(tiny_bundle, tiny_targets, start):
     broken = dataclasses.replace(start[0], ws=start[0].ws * float("nan"))
     with pytest.raises(GanInvError, match=r"^near-perfect inversion diverged at step 0: lower lr_G"):
-        near_perfect(tiny_bundle, tiny_targets[:1], NearPerfect(steps=3), start=broken)
+        near_perfect(tiny_bundle, tiny_targets[:1], dataclasses.replace(TUNED_NOISE, steps=3), start=broken)

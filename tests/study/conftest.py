@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from ganinv import GanInvError
-from ganinv.inversion import METHODS, Inversion, NearPerfect, Projection
+from ganinv.inversion import METHODS, TUNED_NOISE, Inversion, Projection
 from ganinv.inversion.clone import trainable_copy
 from ganinv.inversion.result import make_deltas
+from ganinv.stylegan2.controls import Controls, stacked
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,13 +30,15 @@ class Fake:
 def fake_method(gan, target, config=None, callback=None, resume=None):
     """A method that takes no time: the mean w, or with ``tuned`` a generator whose colours are shifted towards the photo's mean."""
     ws = gan.G.mapping.w_avg.repeat(len(target), gan.G.num_ws, 1)
-    deltas = []
+    deltas = {}
     if config.tuned:
         G, _ = trainable_copy(gan.G)
         with torch.no_grad():
             getattr(G.synthesis, f"b{gan.resolution}").torgb.bias.add_(config.shift * target.mean(dim=(0, 2, 3)))
-        deltas = [make_deltas(gan.G, G)]
-    return Inversion("fake", gan, target, ws, None, deltas, seconds=1.0, config=dataclasses.asdict(config))
+        deltas = stacked([make_deltas(gan.G, G)])
+    return Inversion(
+        "fake", gan, target, ws, Controls.of(weights=deltas), seconds=1.0, config=dataclasses.asdict(config)
+    )
 
 
 def moody_method(gan, target, config=None, callback=None, resume=None):
@@ -90,7 +93,7 @@ def photos(tiny_bundle, tiny_targets):
 def short_near_perfect():
     """Near-perfect inversion in four steps, with all its losses on in each."""
     initial = Projection(steps=2, perceptual_weight=0.0, w_avg_samples=50, optimise_noise=False)
-    return NearPerfect(steps=4, global_interval=1, initial=initial)
+    return dataclasses.replace(TUNED_NOISE, steps=4, global_interval=1, initial=initial)
 
 
 @pytest.fixture(autouse=True)

@@ -17,7 +17,9 @@ from ganinv.study.backends import spread
 def dask_cluster():
     """The address of a Dask cluster of two workers."""
     distributed = pytest.importorskip("distributed", reason="Dask is not installed")
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs="ERROR") as cluster:
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs="ERROR"
+    ) as cluster:
         yield cluster.scheduler_address.removeprefix("tcp://")
 
 
@@ -36,11 +38,16 @@ def test_two_workers_find_what_one_process_finds(make_bundle, photos, backend, c
     gan = make_bundle(0)
     gan.D = None  # so that one of the methods fails
     quick = dict(steps=3, perceptual_weight=0.0, w_avg_samples=50)
-    configs = {"projection-w": Projection(space="w", **quick), "pti": PTI(steps=2, pivot=Projection(space="w", **quick))}
+    configs = {
+        "projection-w": Projection(space="w", **quick),
+        "pti": PTI(steps=2, pivot=Projection(space="w", **quick)),
+    }
     methods = ["projection-w", "pti", "near-perfect"]
     alone = compare(gan, photos, methods, configs, samples=6, cache=os.environ["GANINV_CACHE"] + "-alone")
     shared = compare(gan, photos, methods, configs, samples=6, jobs=2, backend=backend)
-    assert [(row.image, row.method) for row in shared.rows] == [(photo, method) for method in methods[:2] for photo in photos]
+    assert [(row.image, row.method) for row in shared.rows] == [
+        (photo, method) for method in methods[:2] for photo in photos
+    ]
     for mine, theirs in zip(alone.rows, shared.rows, strict=True):
         assert dataclasses.astuple(theirs)[2:6] == pytest.approx(dataclasses.astuple(mine)[2:6], rel=1e-3)
         assert (theirs.frechet_after is not None) == (theirs.method == "pti")

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from ganinv import GanInvError
+from ganinv.cache import CacheWarning
 from ganinv.inversion import METHODS, PTI, Projection
 from ganinv.perception.frechet import feature_statistics, frechet_distance, generator_statistics
 from ganinv.perception.scores import scores
@@ -21,8 +22,20 @@ from ganinv.photos import from_uint8, to_uint8
 from ganinv.settings import seeded, shortened
 from ganinv.study import Study, Variant, compare
 from ganinv.study.figure import grid
+from ganinv.stylegan2.controls import Controls
 
-COLUMNS = ["image", "method", "mse", "mse_own_noise", "psnr", "ssim", "perceptual_efficientnet-lite0", "seconds", "frechet_before", "frechet_after"]
+COLUMNS = [
+    "image",
+    "method",
+    "mse",
+    "mse_own_noise",
+    "psnr",
+    "ssim",
+    "perceptual_efficientnet-lite0",
+    "seconds",
+    "frechet_before",
+    "frechet_after",
+]
 
 
 def test_rows_hold_the_scores_of_every_photo_and_method(tiny_bundle, photos, fakes):
@@ -41,7 +54,9 @@ def test_rows_hold_the_scores_of_every_photo_and_method(tiny_bundle, photos, fak
             assert row.frechet_before is row.frechet_after is None
         else:
             assert row.frechet_before == pytest.approx(before)
-            assert row.frechet_after == pytest.approx(frechet_distance(generator_statistics(result.generator, 12), reference))
+            assert row.frechet_after == pytest.approx(
+                frechet_distance(generator_statistics(result.generator, 12), reference)
+            )
             assert row.frechet_after != row.frechet_before
 
 
@@ -50,7 +65,9 @@ def test_the_error_with_the_noise_swapped_back_has_a_column(tiny_bundle, photos,
 
     def noisy(gan, target, config, *arguments):
         result = fakes["untuned"].function.function(gan, target, config)
-        result.noise = {name: m + (name == "b32.conv1") for name, m in gan.G.synthesis.noise().items()}
+        result.controls = Controls.of(
+            noise={name: m + (name == "b32.conv1") for name, m in gan.G.synthesis.noise().items()}
+        )
         return result
 
     monkeypatch.setitem(METHODS, "noisy", dataclasses.replace(fakes["untuned"], function=noisy))
@@ -65,7 +82,9 @@ def test_the_error_with_the_noise_swapped_back_has_a_column(tiny_bundle, photos,
 
 
 def test_whatever_is_registered_is_compared(tiny_bundle, photos, fakes, monkeypatch, moody):
-    monkeypatch.setitem(METHODS, "an-encoder", dataclasses.replace(fakes["untuned"], summary="registered by a later chapter"))
+    monkeypatch.setitem(
+        METHODS, "an-encoder", dataclasses.replace(fakes["untuned"], summary="registered by a later chapter")
+    )
     assert {row.method for row in compare(tiny_bundle, photos, samples=0).rows} == {"untuned", "tuned", "an-encoder"}
 
 
@@ -90,7 +109,9 @@ def test_nothing_is_worked_out_twice(tiny_bundle, photos, fakes):
     assert all(torch.equal(again.images[key], image) for key, image in first.images.items())
 
 
-def test_what_changes_a_result_is_worked_out_again(tiny_bundle, another_bundle, make_bundle, photos, fakes, monkeypatch):
+def test_what_changes_a_result_is_worked_out_again(
+    tiny_bundle, another_bundle, make_bundle, photos, fakes, monkeypatch
+):
     method = fakes["untuned"].function
     settings = dict(methods=["untuned"], samples=0)
     first = {"first": photos["first"]}
@@ -103,7 +124,9 @@ def test_what_changes_a_result_is_worked_out_again(tiny_bundle, another_bundle, 
     other_reals = make_bundle(0)
     other_reals.reference = 255 - other_reals.reference
     compare(other_reals, first, **settings)
-    compare(tiny_bundle, first, configs={"untuned": dataclasses.replace(fakes["untuned"].config, shift=0.2)}, **settings)
+    compare(
+        tiny_bundle, first, configs={"untuned": dataclasses.replace(fakes["untuned"].config, shift=0.2)}, **settings
+    )
     compare(tiny_bundle, first, methods=["untuned"], samples=5)
     assert method.calls == 6
     monkeypatch.setitem(METHODS, "alias", METHODS["untuned"])
@@ -133,7 +156,9 @@ def test_finished_tasks_survive_an_interrupt(tiny_bundle, photos, fakes):
 
 def test_one_failure_does_not_cost_the_others(tiny_bundle, fakes, monkeypatch, moody):
     monkeypatch.setitem(METHODS, "moody", dataclasses.replace(fakes["untuned"], function=moody))
-    photos = {name: torch.full((1, 3, 32, 32), value) for name, value in (("light", 0.5), ("dark", -0.2), ("black", -0.9))}
+    photos = {
+        name: torch.full((1, 3, 32, 32), value) for name, value in (("light", 0.5), ("dark", -0.2), ("black", -0.9))
+    }
     study = compare(tiny_bundle, photos, samples=0)
     assert len(study.rows) == 7
     dark, black = study.failures
@@ -154,7 +179,10 @@ def test_a_warning_is_kept_with_the_result(tiny_bundle, photos, fakes, monkeypat
     monkeypatch.setitem(METHODS, "worried", dataclasses.replace(fakes["untuned"], function=worried))
     for _ in range(2):
         study = compare(tiny_bundle, photos, methods=["worried"], samples=0)
-        assert [(warning.image, warning.reason) for warning in study.warnings] == [("first", "it diverged."), ("second", "it diverged.")]
+        assert [(warning.image, warning.reason) for warning in study.warnings] == [
+            ("first", "it diverged."),
+            ("second", "it diverged."),
+        ]
     assert "- worried, second: it diverged." in study.markdown()
     assert len(study.summary()["warnings"]) == 2
 
@@ -173,13 +201,15 @@ def test_files(tiny_bundle, photos, fakes, tmp_path):
     study.save(tmp_path / "out")
     out = tmp_path / "out"
     assert {path.name for path in out.iterdir()} == {"results.csv", "summary.json", "summary.md", "grid.png"}
-    rows = list(csv.DictReader(io.StringIO((out / "results.csv").read_text())))
+    rows = list(csv.DictReader(io.StringIO((out / "results.csv").read_text(encoding="utf-8"))))
     assert list(rows[0]) == COLUMNS
-    assert [(row["image"], row["method"], float(row["mse"])) for row in rows] == [(row.image, row.method, row.mse) for row in study.rows]
+    assert [(row["image"], row["method"], float(row["mse"])) for row in rows] == [
+        (row.image, row.method, row.mse) for row in study.rows
+    ]
     assert (rows[0]["frechet_before"], rows[0]["frechet_after"]) == ("", "")
     assert float(rows[2]["frechet_after"]) == study.rows[2].frechet_after
 
-    facts = json.loads((out / "summary.json").read_text())
+    facts = json.loads((out / "summary.json").read_text(encoding="utf-8"))
     assert facts == study.summary()
     assert (facts["set"], facts["profile"], facts["model_sha256"]) == ("two patches", "fast", tiny_bundle.sha256)
     assert facts["versions"]["torch"] == torch.__version__
@@ -187,7 +217,7 @@ def test_files(tiny_bundle, photos, fakes, tmp_path):
     assert facts["frechet"]["samples"] == 12
     assert facts["methods"]["tuned"]["seed"] == 0
     assert facts["methods"]["tuned"]["config"]["stage"] == {"steps": 20, "seed": 5}
-    page = (out / "summary.md").read_text()
+    page = (out / "summary.md").read_text(encoding="utf-8")
     assert "set: two patches; profile: fast" in page
     assert f"the untouched generator's is {facts['frechet']['before']:.1f}" in page
     with Image.open(out / "grid.png") as picture:
@@ -204,7 +234,10 @@ def test_numbers_that_json_has_not(tiny_bundle, fakes, monkeypatch):
 
     monkeypatch.setitem(METHODS, "perfect", dataclasses.replace(fakes["untuned"], function=perfect))
     study = compare(tiny_bundle, {"black": black, "grey": black + 0.5}, methods=["perfect"], samples=0)
-    assert json.loads(json.dumps(study.summary(), allow_nan=False))["methods"]["perfect"]["psnr"] == {"mean": None, "std": None}
+    assert json.loads(json.dumps(study.summary(), allow_nan=False))["methods"]["perfect"]["psnr"] == {
+        "mean": None,
+        "std": None,
+    }
     assert "| ∞ |" in study.markdown()
     assert study.csv().splitlines()[1].startswith("black,perfect,0.0,0.0,inf,")
 
@@ -215,7 +248,9 @@ def test_profiles(tiny_bundle, photos, fakes):
     config = fast.variants["untuned"].config
     assert (config.steps, config.stage.steps, config.seed, config.stage.seed) == (20, 20, 0, 5)
     mine = dataclasses.replace(fakes["untuned"].config, steps=33)
-    assert compare(tiny_bundle, photos, ["untuned"], {"untuned": mine}, profile="fast").variants["untuned"].config == mine
+    assert (
+        compare(tiny_bundle, photos, ["untuned"], {"untuned": mine}, profile="fast").variants["untuned"].config == mine
+    )
     with pytest.raises(GanInvError, match="choose full or fast"):
         compare(tiny_bundle, photos, profile="quick")
 
@@ -255,9 +290,17 @@ def test_real_methods(tiny_bundle, photos, short_configs_of_studies):
 @pytest.fixture
 def short_configs_of_studies(short_near_perfect):
     quick = dict(perceptual_weight=0.0, w_avg_samples=50, optimise_noise=False)
-    configs = {name: dataclasses.replace(shortened(method.config, 4), **quick) for name, method in METHODS.items() if "projection" in name}
+    configs = {
+        name: dataclasses.replace(shortened(method.config, 4), **quick)
+        for name, method in METHODS.items()
+        if "projection" in name
+    }
     pivot = Projection(space="w", steps=2, **quick)
-    return {**configs, "pti": dataclasses.replace(METHODS["pti"].config, steps=2, pivot=pivot), "near-perfect": short_near_perfect}
+    return {
+        **configs,
+        "pti": dataclasses.replace(METHODS["pti"].config, steps=2, pivot=pivot),
+        "near-perfect": short_near_perfect,
+    }
 
 
 @pytest.mark.parametrize(
@@ -280,10 +323,21 @@ def test_what_cannot_be_done_is_said_at_once(tiny_bundle, photos, fakes, change,
 
 
 def test_a_cache_that_cannot_be_written_is_found_before_the_work(tiny_bundle, photos, fakes, tmp_path):
-    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
     with pytest.raises(GanInvError, match="GANINV_CACHE"):
         compare(tiny_bundle, photos, samples=0, cache=tmp_path / "file")
     assert all(fake.function.calls == 0 for fake in fakes.values())
+
+
+def test_a_cache_that_fills_up_costs_no_result(tiny_bundle, photos, fakes, monkeypatch):
+    def full(*arguments, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("ganinv.study.tasks.np.savez_compressed", full)
+    with pytest.warns(CacheWarning, match="cannot be kept any more in .*No space left on device.*GANINV_CACHE") as said:
+        study = compare(tiny_bundle, photos, samples=0)
+    assert len(said) == 1
+    assert len(study.rows) == len(photos) * len(study.variants)
 
 
 def test_progress_counts_tasks(tiny_bundle, photos, fakes):

@@ -51,7 +51,11 @@ def test_the_distance_is_mahalanobis(make_bundle, tiny_targets):
     """By a diagonal form: independent of how the linear system is solved."""
     gan = make_bundle(0)
     statistics = feature_statistics(gan.reference)
-    features = feature_extractor(statistics.features)(from_uint8((tiny_targets * 127.5 + 127.5).round().to(torch.uint8))).double().numpy()
+    features = (
+        feature_extractor(statistics.features)(from_uint8((tiny_targets * 127.5 + 127.5).round().to(torch.uint8)))
+        .double()
+        .numpy()
+    )
     d, n = 320, len(gan.reference)
     share = d / (d + n)
     values, vectors = np.linalg.eigh(statistics.cov)

@@ -1,5 +1,8 @@
 """The sets of photos that studies look at."""
 
+import dataclasses
+import sys
+
 import pytest
 import torch
 
@@ -15,7 +18,7 @@ def folder(tmp_path, tiny_targets):
     save_png(tmp_path / "a.PNG".lower(), tiny_targets[1])
     save_png(tmp_path / "small.png", tiny_targets[0, :, :8, :8])
     (tmp_path / "broken.jpg").write_bytes(b"junk")
-    (tmp_path / "notes.txt").write_text("no picture")
+    (tmp_path / "notes.txt").write_text("no picture", encoding="utf-8")
     return tmp_path
 
 
@@ -55,6 +58,50 @@ def test_a_folder_with_pictures_that_cannot_be_used(folder, tiny_bundle, tiny_ta
     assert list(photo_set(folder, tiny_bundle, 1, "none")) == ["a.png"]
     with pytest.raises(GanInvError, match=r"broken\.jpg"):
         photo_set(folder, tiny_bundle, align="none")
+
+
+def test_every_picture_of_a_folder_is_read_or_named(tmp_path, tiny_bundle, tiny_targets, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    save_png(tmp_path / "plain.png", tiny_targets[0])
+    (tmp_path / "plain.png").rename(tmp_path / "IMG_0001")  # a picture without a suffix
+    for name in ("a.heic", "b.CR2", "c.dng", "d.svg", "e.jxl"):
+        (tmp_path / name).write_bytes(b"\0\0\0\x18ftypheic" if name == "a.heic" else b"junk")
+    for name in ("README", "notes.txt", ".hidden.png"):
+        (tmp_path / name).write_bytes(b"no picture")
+    (tmp_path / "folder.png").mkdir()
+    said = []
+    assert list(photo_set(tmp_path, tiny_bundle, align="none", complain=said.append)) == ["IMG_0001"]
+    assert len(said) == 5
+    assert all(
+        name in sentence for name, sentence in zip(("a.heic", "b.CR2", "c.dng", "d.svg", "e.jxl"), said, strict=True)
+    )
+    assert "ganinv[heic]" in said[0]
+
+
+def test_whatever_goes_wrong_with_a_picture_costs_that_one(folder, tiny_bundle, monkeypatch):
+    from ganinv.study import photos
+
+    def moody(path, *arguments):
+        if path.name == "a.png":
+            raise MemoryError
+        return load_target(path, *arguments)
+
+    monkeypatch.setattr(photos, "load_target", moody)
+    said = []
+    assert list(photo_set(folder, tiny_bundle, align="none", complain=said.append)) == ["b.png"]
+    assert any("a.png failed (MemoryError)" in sentence for sentence in said)
+
+
+def test_a_folder_hides_no_photo_that_ships(tmp_path, monkeypatch, tiny_bundle, tiny_targets):
+    save_png(tmp_path / "shipped.png", tiny_targets[0])
+    gan = dataclasses.replace(tiny_bundle, photos={"somebody": tmp_path / "shipped.png"})
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "somebody").mkdir()
+    assert list(load_photos(["somebody"], gan)) == ["shipped.png"]
+    (tmp_path / "somebody").rmdir()
+    save_png(tmp_path / "other.png", tiny_targets[1])
+    (tmp_path / "other.png").rename(tmp_path / "somebody")  # a file of that name comes first
+    assert list(load_photos(["somebody"], gan, "none")) == ["somebody"]
 
 
 def test_equal_names_are_told_apart(folder, tiny_bundle, tiny_targets):

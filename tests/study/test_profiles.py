@@ -80,10 +80,13 @@ def test_files_and_what_ships_are_not_missing(gan, tiny_bundle):
 
 
 def test_a_start_that_needs_an_encoder_is_replaced_by_a_projection(gan, tiny_bundle):
-    config = NearPerfect(initial=ReStyle("psp"))
-    assert suited(config, gan) is config
+    config, ships = (
+        NearPerfect(initial=ReStyle("restyle-psp")),
+        dataclasses.replace(gan, encoders={"restyle-psp": gan.encoders["psp"]}),
+    )
+    assert suited(config, ships) is config
     assert suited(config, tiny_bundle) == dataclasses.replace(config, initial=INITIAL)
-    assert suited(PTI(pivot=ReStyle("psp")), tiny_bundle) == PTI(pivot=PIVOT)
+    assert suited(PTI(pivot=ReStyle("restyle-psp")), tiny_bundle) == PTI(pivot=PIVOT)
     fast = default_config(config, tiny_bundle, "fast")
     assert (fast.steps, fast.initial.steps) == (20, 20)  # the projection is cut, too
     assert fast.initial.space == INITIAL.space

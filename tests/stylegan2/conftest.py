@@ -23,7 +23,9 @@ def official(request):
         **{key: tensor for key, tensor in tensors.items() if "." not in key},
         G_state={key.removeprefix("G."): tensor for key, tensor in tensors.items() if key.startswith("G.")},
         D_state={key.removeprefix("D."): tensor for key, tensor in tensors.items() if key.startswith("D.")},
-        G_config=dict(z_dim=int(facts["z_dim"]), w_dim=int(facts["w_dim"]), num_layers=int(facts["mapping_layers"]), **shared),
+        G_config=dict(
+            z_dim=int(facts["z_dim"]), w_dim=int(facts["w_dim"]), num_layers=int(facts["mapping_layers"]), **shared
+        ),
         D_config=dict(mbstd_group_size=int(facts["mbstd_group"]), **shared),
         facts=facts,
     )

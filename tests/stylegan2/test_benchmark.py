@@ -20,7 +20,9 @@ def benchmark():
 @pytest.mark.parametrize("size", [4, 6])
 def test_the_forms_agree(benchmark, size):
     torch.manual_seed(0)
-    x, weight, styles = (t.requires_grad_() for t in (torch.randn(2, 3, size, size), torch.randn(5, 3, 3, 3), torch.rand(2, 3) + 0.5))
+    x, weight, styles = (
+        t.requires_grad_() for t in (torch.randn(2, 3, size, size), torch.randn(5, 3, 3, 3), torch.rand(2, 3) + 0.5)
+    )
     benchmark.check(benchmark.MODULATION, [x, weight, styles])
     benchmark.check(benchmark.UPSAMPLING, [x, weight])
 
@@ -28,7 +30,9 @@ def test_the_forms_agree(benchmark, size):
 def test_a_form_that_differs_is_found(benchmark):
     inputs = [torch.randn(1, 2, 4, 4).requires_grad_(), torch.randn(2, 2, 3, 3).requires_grad_()]
     with pytest.raises(AssertionError):
-        benchmark.check({"ours": benchmark.transposed_then_blur, "wrong": lambda x, w: benchmark.polyphase(x, w.flip(2, 3))}, inputs)
+        benchmark.check(
+            {"ours": benchmark.transposed_then_blur, "wrong": lambda x, w: benchmark.polyphase(x, w.flip(2, 3))}, inputs
+        )
 
 
 def test_it_prints_the_ratios(benchmark, capsys):

@@ -66,16 +66,22 @@ def test_minibatch_std_by_hand():
 
 def test_minibatch_std_of_equal_images_is_zero():
     assert minibatch_std(torch.ones(4, 3, 4, 4), 4)[:, 3].max() == pytest.approx(0, abs=1e-3)
-    assert minibatch_std(torch.randn(1, 3, 4, 4), 4)[:, 3].max() == pytest.approx(0, abs=1e-3)  # nothing to compare with
+    # nothing to compare with
+    assert minibatch_std(torch.randn(1, 3, 4, 4), 4)[:, 3].max() == pytest.approx(0, abs=1e-3)
 
 
-@pytest.mark.parametrize(("batch", "group", "fits"), [(3, 4, True), (4, 4, True), (6, None, True), (8, 4, True), (6, 4, False), (5, 2, False)])
+@pytest.mark.parametrize(
+    ("batch", "group", "fits"),
+    [(3, 4, True), (4, 4, True), (6, None, True), (8, 4, True), (6, 4, False), (5, 2, False)],
+)
 def test_the_batch_is_a_multiple_of_the_group(batch, group, fits):
     D, x = make(mbstd_group_size=group), torch.randn(batch, 3, 16, 16)
     if fits:
         assert D(x).shape == (batch, 1)
     else:
-        with pytest.raises(ValueError, match=f"batch size {batch} must be a multiple of the minibatch-std group size {group}"):
+        with pytest.raises(
+            ValueError, match=f"batch size {batch} must be a multiple of the minibatch-std group size {group}"
+        ):
             D(x)
 
 

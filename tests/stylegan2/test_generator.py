@@ -9,7 +9,9 @@ from ganinv.stylegan2.generator import SynthesisLayer, ToRGBLayer
 
 def make(seed=0, noise_strength=0.3, **config):
     torch.manual_seed(seed)
-    G = Generator(**(dict(z_dim=6, w_dim=5, img_resolution=16, num_layers=2, channel_base=64, channel_max=8) | config)).requires_grad_(False)
+    G = Generator(
+        **(dict(z_dim=6, w_dim=5, img_resolution=16, num_layers=2, channel_base=64, channel_max=8) | config)
+    ).requires_grad_(False)
     for name, p in G.named_parameters():
         if name.endswith("noise_strength"):
             p.fill_(noise_strength)
@@ -203,7 +205,8 @@ def test_noise_can_be_read_and_given_back(G, ws):
     assert all(m.shape == (1, 1, r, r) for m, r in zip(maps.values(), (4, 8, 8, 16, 16), strict=True))
     for mode in ("const", "random", "none"):  # given maps win over every mode
         assert torch.equal(G.synthesis(ws, noise_mode=mode, noise=maps), G.synthesis(ws, noise_mode="const"))
-    assert maps["b8.conv0"].data_ptr() == G.synthesis.b8.conv0.noise_const.data_ptr()  # views, so that they can be written
+    # views, so that they can be written
+    assert maps["b8.conv0"].data_ptr() == G.synthesis.b8.conv0.noise_const.data_ptr()
 
 
 def test_each_image_can_have_noise_of_its_own(G, ws):
@@ -229,7 +232,9 @@ def test_one_noise_map_can_be_replaced(G, ws):
 
 def test_styles_can_be_read_and_given_back(G, ws):
     styles = G.synthesis.styles(ws)
-    assert list(styles) == [f"b{r}.{layer}" for r in (4, 8, 16) for layer in (["conv0"] if r > 4 else []) + ["conv1", "torgb"]]
+    assert list(styles) == [
+        f"b{r}.{layer}" for r in (4, 8, 16) for layer in (["conv0"] if r > 4 else []) + ["conv1", "torgb"]
+    ]
     assert all(style.shape == (3, G.synthesis.layer(name).weight.shape[1]) for name, style in styles.items())
     assert torch.equal(G.synthesis(None, styles=styles), G.synthesis(ws))
 
@@ -260,7 +265,16 @@ def test_missing_styles_are_named(G, ws):
 def test_style_mixing(G, ws):
     """Layer i of ws styles conv layer i; toRGB shares its index with the next block's first layer."""
     assert G.synthesis.layer_ws == {
-        **{"b4.conv1": 0, "b4.torgb": 1, "b8.conv0": 1, "b8.conv1": 2, "b8.torgb": 3, "b16.conv0": 3, "b16.conv1": 4, "b16.torgb": 5}
+        **{
+            "b4.conv1": 0,
+            "b4.torgb": 1,
+            "b8.conv0": 1,
+            "b8.conv1": 2,
+            "b8.torgb": 3,
+            "b16.conv0": 3,
+            "b16.conv1": 4,
+            "b16.torgb": 5,
+        }
     }
     a, b = G.synthesis.styles(ws[:1]), G.synthesis.styles(ws[1:2])
     for cutoff in range(G.num_ws + 1):
@@ -291,7 +305,11 @@ def test_rgb_gain_fades_the_last_block_in(G, ws):
 
 
 def tiny_double():
-    return make(z_dim=4, w_dim=4, img_resolution=8, num_layers=1, channel_base=32, channel_max=4).double().requires_grad_(True)
+    return (
+        make(z_dim=4, w_dim=4, img_resolution=8, num_layers=1, channel_base=32, channel_max=4)
+        .double()
+        .requires_grad_(True)
+    )
 
 
 def test_float64_stays_float64():

@@ -27,7 +27,8 @@ def assert_within(actual, expected, tolerance=1e-4):
 def test_what_the_fixtures_hold(official):
     assert official.facts["truncation"] == "psi 0.6, cutoff 4"
     assert official.facts["loss"] == "mean(img_const**2)"
-    assert any(value.abs() > 0 for key, value in official.G_state.items() if key.endswith("noise_strength"))  # or noise would go untested
+    # or noise would go untested
+    assert any(value.abs() > 0 for key, value in official.G_state.items() if key.endswith("noise_strength"))
 
 
 @torch.no_grad()

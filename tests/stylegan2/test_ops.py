@@ -107,7 +107,9 @@ def test_modulated_convolution_equals_the_fused_one(up, kernel, demodulate):
 @pytest.mark.parametrize("demodulate", [True, False])
 def test_modulated_convolution_gradients_equal_the_fused_ones(demodulate):
     x, weight, styles = (t.requires_grad_() for t in (rand(2, 3, 5, 5), rand(4, 3, 3, 3), rand(2, 3)))
-    ours = torch.autograd.grad(modulated_conv2d(x, weight, styles, demodulate=demodulate).sin().sum(), (x, weight, styles))
+    ours = torch.autograd.grad(
+        modulated_conv2d(x, weight, styles, demodulate=demodulate).sin().sum(), (x, weight, styles)
+    )
     theirs = torch.autograd.grad(fused_modulated_conv2d(x, weight, styles, demodulate).sin().sum(), (x, weight, styles))
     torch.testing.assert_close(ours, theirs)
 
@@ -137,7 +139,10 @@ def test_second_moment_is_one():
 
 def test_widen_only_lifts_half_precision():
     assert [widen(torch.zeros(1, dtype=t)).dtype for t in (torch.float16, torch.bfloat16)] == [torch.float32] * 2
-    assert [widen(torch.zeros(1, dtype=t)).dtype for t in (torch.float32, torch.float64)] == [torch.float32, torch.float64]
+    assert [widen(torch.zeros(1, dtype=t)).dtype for t in (torch.float32, torch.float64)] == [
+        torch.float32,
+        torch.float64,
+    ]
 
 
 def test_number_of_channels():

@@ -27,8 +27,12 @@ def test_a_few_images_have_the_recorded_checksum(tmp_path):
     assert heldout.shape == (3, 3, 64, 64)
     assert train.std() > 30  # pictures, not a flat colour
     assert not any(np.array_equal(a, b) for a in train for b in heldout)
-    record = json.loads((tmp_path / "train.json").read_text())
-    assert record["sha256"] == hashlib.sha256(train.tobytes()).hexdigest() == "634b0bcf8264c19bbe02514f4b1109896310c557916ae50e7d25a50483a93911"
+    record = json.loads((tmp_path / "train.json").read_text(encoding="utf-8"))
+    assert (
+        record["sha256"]
+        == hashlib.sha256(train.tobytes()).hexdigest()
+        == "634b0bcf8264c19bbe02514f4b1109896310c557916ae50e7d25a50483a93911"
+    )
     assert (record["seed"], record["images"], record["first_chunk"]) == (data.SEED, 5, 0)
     assert {path.name for path in tmp_path.iterdir()} == {"train.npy", "train.json", "heldout.npy", "heldout.json"}
 
@@ -43,7 +47,7 @@ def test_the_first_chunk_of_the_selected_images_is_drawn_bit_for_bit(tmp_path):
     }
     train, heldout = open_images(tmp_path / "train.npy"), open_images(tmp_path / "heldout.npy")
     assert train.shape == (data.CHUNK, 3, 64, 64)
-    record = json.loads((tmp_path / "train.json").read_text())
+    record = json.loads((tmp_path / "train.json").read_text(encoding="utf-8"))
     assert record["sha256"] == hashlib.sha256(train.tobytes()).hexdigest() == checksums["train"]
     assert (record["seed"], record["images"], record["selected"]) == (data.SEED, data.CHUNK, True)
     chosen = shipped_selection("train")
@@ -81,14 +85,19 @@ def test_a_chunk_depends_on_seed_and_index_alone():
 def test_the_number_of_processes_does_not_matter(tmp_path, monkeypatch):
     monkeypatch.setattr(data, "CHUNK", 4)
     progress = []
-    one = draw_images(tmp_path / "one.npy", 10, seed=1, jobs=1, progress=lambda done, total: progress.append((done, total)))
+    one = draw_images(
+        tmp_path / "one.npy", 10, seed=1, jobs=1, progress=lambda done, total: progress.append((done, total))
+    )
     assert progress == [(4, 10), (8, 10), (10, 10)]
     assert draw_images(tmp_path / "two.npy", 10, seed=1, jobs=2) == one
     whole = open_images(tmp_path / "one.npy")
     assert np.array_equal(whole[4:8], draw_chunk(1, 1, 4))
     draw_images(tmp_path / "more.npy", 12, seed=1, jobs=1)
     assert np.array_equal(open_images(tmp_path / "more.npy")[:10], whole)
-    assert draw_images(tmp_path / "late.npy", 4, seed=1, first_chunk=1, jobs=1) == hashlib.sha256(whole[4:8].tobytes()).hexdigest()
+    assert (
+        draw_images(tmp_path / "late.npy", 4, seed=1, first_chunk=1, jobs=1)
+        == hashlib.sha256(whole[4:8].tobytes()).hexdigest()
+    )
 
 
 @needs_dcgan
@@ -131,7 +140,8 @@ def test_without_the_package_the_command_is_named(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"text", {}, [1], {"netG_state_dict": {}}, {"netG_state_dict": 3}, {"netG_state_dict": {"main.0.weight": 1}}]
+    "content",
+    [b"", b"text", {}, [1], {"netG_state_dict": {}}, {"netG_state_dict": 3}, {"netG_state_dict": {"main.0.weight": 1}}],
 )
 def test_other_files_are_not_the_dcgan(tmp_path, content):
     path = tmp_path / "weights.tar"
@@ -143,7 +153,9 @@ def test_other_files_are_not_the_dcgan(tmp_path, content):
 def test_the_authors_layer_names_are_understood(tmp_path):
     torch.manual_seed(0)
     net = DCGAN()
-    torch.save({"netG_state_dict": {f"main.{key}": value for key, value in net.state_dict().items()}}, tmp_path / "weights.tar")
+    torch.save(
+        {"netG_state_dict": {f"main.{key}": value for key, value in net.state_dict().items()}}, tmp_path / "weights.tar"
+    )
     loaded = load_dcgan(tmp_path / "weights.tar")
     assert all(torch.equal(a, b) for a, b in zip(loaded.state_dict().values(), net.state_dict().values(), strict=True))
 
@@ -163,12 +175,17 @@ def test_other_files_are_no_training_images(tmp_path, kind):
     elif kind == "objects":
         np.save(path, np.array([{}, []], dtype=object), allow_pickle=True)
     else:
-        path.write_bytes({"empty": b"", "text": b"hello", "cut": path.read_bytes()[:-9], "broken archive": b"PK\x03\x04...."}[kind])
+        path.write_bytes(
+            {"empty": b"", "text": b"hello", "cut": path.read_bytes()[:-9], "broken archive": b"PK\x03\x04...."}[kind]
+        )
     with pytest.raises(GanInvError, match=r"train\.npy is not an array of images: .*ganinv train data"):
         open_images(path)
 
 
-@pytest.mark.parametrize("array", [np.zeros((2, 3, 8, 8)), np.zeros((2, 1, 8, 8), np.uint8), np.zeros((2, 3, 8, 4), np.uint8), np.zeros(3, np.uint8)])
+@pytest.mark.parametrize(
+    "array",
+    [np.zeros((2, 3, 8, 8)), np.zeros((2, 1, 8, 8), np.uint8), np.zeros((2, 3, 8, 4), np.uint8), np.zeros(3, np.uint8)],
+)
 def test_other_arrays_are_refused(tmp_path, array):
     np.save(tmp_path / "train.npy", array)
     with pytest.raises(GanInvError, match=r"should hold uint8 images \[M, 3, R, R\]"):

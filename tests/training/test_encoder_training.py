@@ -15,13 +15,14 @@ from ganinv.photos import from_uint8
 from ganinv.training.e4e import CodePool, Critic, E4EConfig, offsets_length, train_e4e, unlocked
 from ganinv.training.encoders import Batches, EncoderConfig, Losses, learning_rate, warm_start
 from ganinv.training.psp import PSPConfig, train_psp
+from ganinv.training.recipes import RECIPES
 from ganinv.training.restyle import ReStyleConfig, train_restyle
 
 FAST = dict(steps=12, batch=4, warmup=1, seen=0)
 
 
 def test_a_batch_is_part_generated_part_real(tiny_bundle):
-    batches = Batches(tiny_bundle, EncoderConfig(batch=6, real=0.5))
+    batches = Batches(tiny_bundle, EncoderConfig(batch=6, real=0.5, random_noise=False))
     images, ws = batches.draw()
     assert images.shape == (6, 3, 32, 32)
     with torch.no_grad():
@@ -29,6 +30,29 @@ def test_a_batch_is_part_generated_part_real(tiny_bundle):
     reals = from_uint8(tiny_bundle.reference)
     for image in images[3:]:
         assert any(torch.equal(image, real) or torch.equal(image, real.flip(2)) for real in reals)
+
+
+def test_noise_can_be_drawn_afresh(tiny_bundle):
+    """Another picture of the same codes, the same again for the same seed, and the generator's own maps where it is off."""
+    own, fresh, again = (
+        Batches(tiny_bundle, EncoderConfig(batch=6, real=0.0, random_noise=on)) for on in (False, True, True)
+    )
+    assert own.noise(2) == {}
+    (plain, ws), (images, same), (images_again, _) = own.draw(), fresh.draw(), again.draw()
+    assert torch.equal(ws, same)
+    assert torch.equal(images, images_again)
+    assert (images - plain).abs().amax(dim=(1, 2, 3)).min() > 1e-3
+    assert {maps.shape[0] for maps in fresh.noise(3).values()} == {3}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_with_random_noise_training_is_as_repeatable(tiny_bundle, name):
+    recipe = RECIPES[name]
+    config = dataclasses.replace(recipe.config, **FAST | dict(steps=2, random_noise=True))
+    start = {"start": StyleEncoder(32, 8, 16, progressive=True)} if recipe.start_needed else {}
+    first, again = (recipe.train(tiny_bundle, config, **start).history for _ in range(2))
+    assert first == again
+    assert first != recipe.train(tiny_bundle, dataclasses.replace(config, random_noise=False), **start).history
 
 
 def test_both_mirrored_and_straight_ones_are_drawn(tiny_bundle):
@@ -75,7 +99,9 @@ def test_the_terms_of_the_loss(tiny_bundle):
     assert float(worse["latent"]) == pytest.approx(16 / losses.sigma_w**2, rel=1e-4)
     assert float(worse["perceptual"]) > 0.01
     total = losses.total(worse)
-    assert float(total) == pytest.approx(sum(getattr(config, f"lambda_{name}") * float(term) for name, term in worse.items()), rel=1e-5)
+    assert float(total) == pytest.approx(
+        sum(getattr(config, f"lambda_{name}") * float(term) for name, term in worse.items()), rel=1e-5
+    )
 
 
 def error(encoder_run, gan):
@@ -89,7 +115,7 @@ def test_psp_learns_to_be_better_than_the_average(tiny_bundle, tmp_path):
     path = run.save(tmp_path, 1.5)
     after, before = error(str(path), tiny_bundle)
     assert after < 0.8 * before
-    curves = json.loads((tmp_path / "psp.json").read_text())
+    curves = json.loads((tmp_path / "psp.json").read_text(encoding="utf-8"))
     assert curves["method"] == "psp"
     assert curves["seconds"] == 2
     assert curves["config"]["steps"] == 60

@@ -31,12 +31,23 @@ def images(tiny_array):
 def undisturbed(tmp_path_factory, images):
     """One whole run: the trainer, its folder and the losses of every step."""
     config = GanConfig(
-        8, 8, 1, 64, 8, [Stage(8, 48, 0.05), Stage(16, 80, 0.1), Stage(32, 80, 0.2)], batch=8, r1_interval=4, ema_images=40, snapshot_images=40
+        8,
+        8,
+        1,
+        64,
+        8,
+        [Stage(8, 48, 0.05), Stage(16, 80, 0.1), Stage(32, 80, 0.2)],
+        batch=8,
+        r1_interval=4,
+        ema_images=40,
+        snapshot_images=40,
     )
     folder, losses = tmp_path_factory.mktemp("run"), []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(gan, "HISTORY_STEPS", 4)
-        trainer = train(config, images, folder, lambda trainer, values: losses.append((trainer.stage.resolution, values)))
+        trainer = train(
+            config, images, folder, lambda trainer, values: losses.append((trainer.stage.resolution, values))
+        )
     return trainer, folder, losses
 
 
@@ -86,7 +97,7 @@ def test_three_stages(undisturbed, tiny_config, images):
 def test_what_a_run_leaves_in_its_folder(undisturbed):
     trainer, folder, _ = undisturbed
     assert {path.name for path in folder.iterdir()} == {"checkpoint.pt", "history.json", "snapshots"}
-    history = json.loads((folder / "history.json").read_text())
+    history = json.loads((folder / "history.json").read_text(encoding="utf-8"))
     assert history == trainer.history
     assert [row["images"] for row in history] == [32, 64, 96, 128, 160, 192]
     assert [row["resolution"] for row in history] == [8, 16, 16, 16, 32, 32]
@@ -258,7 +269,9 @@ def test_average_weights_follow_with_the_promised_half_life(tiny_config, images,
     assert (trainer.G_ema.mapping.w_avg == 3).all()  # buffers are copied
     trainer.seen = 160  # early on it is 5 % of the images seen: one batch
     trainer.update_average()
-    torch.testing.assert_close(trainer.G_ema.synthesis.b4.const, torch.full_like(trainer.G_ema.synthesis.b4.const, 0.75))
+    torch.testing.assert_close(
+        trainer.G_ema.synthesis.b4.const, torch.full_like(trainer.G_ema.synthesis.b4.const, 0.75)
+    )
 
 
 def test_half_precision_convolutions_run(tiny_config, images, tmp_path):
@@ -272,18 +285,29 @@ def test_the_default_recipe_is_the_one_that_ships():
     config = GanConfig()
     assert [stage.resolution for stage in config.stages] == [16, 32, 64]
     assert [stage.r1_gamma for stage in config.stages] == [0.05, 0.1, 0.2]
-    assert (config.batch, config.lr, config.r1_interval, config.style_mixing, config.ema_images) == (16, 2.5e-3, 16, 0.5, 10_000)
+    assert (config.batch, config.lr, config.r1_interval, config.style_mixing, config.ema_images) == (
+        16,
+        2.5e-3,
+        16,
+        0.5,
+        10_000,
+    )
     assert config.total_images == sum(stage.images for stage in config.stages)
 
 
 # -- errors --------------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("change", [dict(channel_max=4), dict(w_dim=4), dict(num_layers=2), dict(stages=[Stage(8, 48, 0.05), Stage(16, 80, 0.1)])])
+@pytest.mark.parametrize(
+    "change",
+    [dict(channel_max=4), dict(w_dim=4), dict(num_layers=2), dict(stages=[Stage(8, 48, 0.05), Stage(16, 80, 0.1)])],
+)
 def test_a_checkpoint_of_another_size_is_refused(undisturbed, tiny_config, images, change):
     _, folder, _ = undisturbed
     before = (folder / "checkpoint.pt").read_bytes()
-    with pytest.raises(GanInvError, match=r"checkpoint\.pt was written with other network sizes or stages: .*another folder"):
+    with pytest.raises(
+        GanInvError, match=r"checkpoint\.pt was written with other network sizes or stages: .*another folder"
+    ):
         train(dataclasses.replace(tiny_config, **change), images, folder)
     assert (folder / "checkpoint.pt").read_bytes() == before
 
@@ -302,7 +326,9 @@ def damaged(folder, how):
     return {key: value for key, value in state.items() if key != how}
 
 
-@pytest.mark.parametrize("how", ["empty", "cut", "text", "list", "counter", "shape", "config", "counters", "G", "opt_D", "rng", "history"])
+@pytest.mark.parametrize(
+    "how", ["empty", "cut", "text", "list", "counter", "shape", "config", "counters", "G", "opt_D", "rng", "history"]
+)
 def test_a_damaged_checkpoint_is_one_sentence(undisturbed, tiny_config, images, tmp_path, how):
     content = damaged(undisturbed[1], how)
     path = tmp_path / "checkpoint.pt"
@@ -326,9 +352,17 @@ def test_stages_have_to_grow(tiny_config, images, tmp_path):
 
 def test_divergence_is_one_sentence_and_spoils_no_checkpoint(undisturbed, tiny_config, images, tmp_path):
     with pytest.raises(KeyboardInterrupt):
-        train(tiny_config, images, tmp_path, lambda trainer, _: signal.raise_signal(signal.SIGINT) if trainer.steps == 3 else None)
+        train(
+            tiny_config,
+            images,
+            tmp_path,
+            lambda trainer, _: signal.raise_signal(signal.SIGINT) if trainer.steps == 3 else None,
+        )
     before = (tmp_path / "checkpoint.pt").read_bytes()
-    with pytest.raises(GanInvError, match=r"^Training diverged after \d+ images: lower the learning rate and go on from the checkpoint in "):
+    with pytest.raises(
+        GanInvError,
+        match=r"^Training diverged after \d+ images: lower the learning rate and go on from the checkpoint in ",
+    ):
         train(dataclasses.replace(tiny_config, lr=1e25), images, tmp_path)
     assert (tmp_path / "checkpoint.pt").read_bytes() == before
     assert_same(everything(train(tiny_config, images, tmp_path)), everything(undisturbed[0]))
@@ -351,7 +385,13 @@ def going_on(tiny_config, **changes):
 
 def test_a_run_goes_on_from_trained_networks(undisturbed, start, tiny_config, images, tmp_path):
     first = []
-    trainer = train(going_on(tiny_config), images, tmp_path, lambda trainer, losses: first.append((trainer.seen, losses["alpha"])), start)
+    trainer = train(
+        going_on(tiny_config),
+        images,
+        tmp_path,
+        lambda trainer, losses: first.append((trainer.seen, losses["alpha"])),
+        start,
+    )
     seen = undisturbed[0].seen
     assert [row[0] for row in first] == [seen + 8 * i for i in range(1, 6)]
     assert first[0][1] == 1.0  # nothing to fade in
@@ -396,7 +436,7 @@ def test_networks_of_other_sizes_are_refused(start, tiny_config, images, tmp_pat
 def test_a_bundle_brings_the_record_of_its_training():
     faces64 = ganinv.load("faces64")
     start = Start.of_bundle(faces64)
-    record = json.loads((faces64.folder / "training.json").read_text())
+    record = json.loads((faces64.folder / "training.json").read_text(encoding="utf-8"))
     assert start.history == record["history"]
     assert start.training == faces64.card["training"]
     assert list(start.snapshots) == [row["images"] for row in record["snapshots"]]

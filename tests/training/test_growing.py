@@ -6,7 +6,13 @@ import torch
 from ganinv import GanInvError
 from ganinv.stylegan2 import Discriminator, Generator
 from ganinv.stylegan2.ops import downsample2d, upsample2d
-from ganinv.training.growing import FadingDiscriminator, grow_discriminator, grow_generator, wider_discriminator, wider_generator
+from ganinv.training.growing import (
+    FadingDiscriminator,
+    grow_discriminator,
+    grow_generator,
+    wider_discriminator,
+    wider_generator,
+)
 
 SIZES = dict(channel_base=128, channel_max=16)
 
@@ -91,7 +97,9 @@ def test_both_ways_in_are_trained_while_fading(D):
         assert p.grad.abs().max() > 0
 
 
-@pytest.mark.parametrize(("channel_base", "channel_max"), [(256, 32), (128, 24), (128, 16)], ids=["all layers", "coarse layers", "none"])
+@pytest.mark.parametrize(
+    ("channel_base", "channel_max"), [(256, 32), (128, 24), (128, 16)], ids=["all layers", "coarse layers", "none"]
+)
 def test_a_wider_generator_draws_the_same_images(G, channel_base, channel_max):
     wide = wider_generator(G, channel_base, channel_max)
     z = torch.randn(3, 8)

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torchvision.transforms.v2 import RandomPerspective
 
+from ganinv import GanInvError
 from ganinv.encoders.style import StyleEncoder
 from ganinv.encoders.weights import save_encoder
 from ganinv.inversion.hfgi import HFGI, hfgi
@@ -36,14 +37,39 @@ def test_it_learns_to_bring_details_back(tiny_bundle, basic, tmp_path):
     e4e = save_encoder(tmp_path / "e4e.safetensors", basic, "e4e", tiny_bundle.sha256, {})
     config = HFGI(encoder=str(run.save(tmp_path, 1.0)), basic_encoder=str(e4e))
     photos = from_uint8(tiny_bundle.heldout)
-    consulted, plain = (hfgi(tiny_bundle, photos, dataclasses.replace(config, consult=consult)).image for consult in (True, False))
+    consulted, plain = (
+        hfgi(tiny_bundle, photos, dataclasses.replace(config, consult=consult)).image for consult in (True, False)
+    )
     assert (consulted - photos).square().mean() < 0.8 * (plain - photos).square().mean()
+
+
+def test_it_belongs_to_the_encoder_that_it_was_trained_over(tiny_bundle, basic, tmp_path):
+    """Whose file holds it in half precision; another encoder of the same form is refused."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        other = StyleEncoder(32, 8, 16, progressive=True)
+    files = {
+        name: str(save_encoder(tmp_path / f"{name}.safetensors", net, "e4e", tiny_bundle.sha256, {}))
+        for name, net in (("e4e", basic), ("other", other))
+    }
+    consultation = str(train_hfgi(tiny_bundle, dataclasses.replace(SHORT, steps=1), start=basic).save(tmp_path, 1.0))
+    photos = from_uint8(tiny_bundle.heldout[:1])
+    hfgi(tiny_bundle, photos, HFGI(consultation, files["e4e"]))
+    with pytest.raises(GanInvError, match=r"trained over another encoder than .*other\.safetensors: name that one"):
+        hfgi(tiny_bundle, photos, HFGI(consultation, files["other"]))
+    hfgi(tiny_bundle, photos, HFGI(consultation, files["other"], consult=False))
 
 
 def test_the_terms_of_the_loss(tiny_bundle, basic):
     seen = []
     train_hfgi(tiny_bundle, dataclasses.replace(SHORT, steps=1, seen=2), seen.append, start=basic)
-    assert seen[0].values.keys() == {"l2", "perceptual", "similarity", "alignment"}  # no latent term: the code is not trained
+    # no latent term: the code is not trained
+    assert seen[0].values.keys() == {
+        "l2",
+        "perceptual",
+        "similarity",
+        "alignment",
+    }
 
 
 def test_the_global_random_state_does_not_matter_to_the_images(tiny_bundle, basic):

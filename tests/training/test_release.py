@@ -13,6 +13,7 @@ from ganinv import GanInvError, zoo
 from ganinv.perception.frechet import generator_statistics
 from ganinv.photos import unpack_images
 from ganinv.training import release as release_module
+from ganinv.training.copies import nearest
 from ganinv.training.gan import GanConfig, Stage, train
 from ganinv.training.release import open_run, release
 
@@ -28,9 +29,9 @@ def released(tmp_path_factory, tiny_array):
     for name, part in (("train", images[:40]), ("heldout", images[40:])):
         (home / "data").mkdir(exist_ok=True)
         np.save(home / "data" / f"{name}.npy", part)
-        (home / "data" / f"{name}.json").write_text(json.dumps({"sha256": f"of {name}"}))
+        (home / "data" / f"{name}.json").write_text(json.dumps({"sha256": f"of {name}"}), encoding="utf-8")
     (home / "assets" / "tiny").mkdir(parents=True)
-    (home / "assets" / "tiny" / "card.json").write_text(json.dumps(CARD))
+    (home / "assets" / "tiny" / "card.json").write_text(json.dumps(CARD), encoding="utf-8")
     trainer = train(CONFIG, images[:40], home / "run")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(release_module, "NUM_REFERENCE", 10)
@@ -86,15 +87,48 @@ def test_the_card_gains_what_was_measured(released, bundle):
     assert again.n == 12
     from ganinv.perception.frechet import frechet_distance
 
-    assert frechet_distance(generator_statistics(bundle.G, 12, seed=1), bundle.statistics) == pytest.approx(measured["generator"], abs=0.01)
+    assert frechet_distance(generator_statistics(bundle.G, 12, seed=1), bundle.statistics) == pytest.approx(
+        measured["generator"], abs=0.01
+    )
     assert measured["generator"] > measured["training_halves"] > 0
+
+
+def test_copies_are_looked_for(released, bundle):
+    """The generator has seen 64 noisy images; a training image itself is its own nearest."""
+    _, _, images, card = released
+    sheet = unpack_images(bundle.folder / "nearest.webp")
+    assert len(sheet) == 16 * 6
+    train = {image.tobytes() for image in images[:40]}
+    assert all(image.numpy().tobytes() in train for row in sheet.split(6) for image in row[1:])
+    distances = card["copies"]["distances_of_samples"]
+    assert (len(distances), {len(row) for row in distances}) == (16, {5})
+    assert all(row == sorted(row) and row[0] > 0.05 for row in distances)
+    assert card["copies"]["median_distance_of_the_nearest"].keys() == {"samples", "heldout"}
+    itself = nearest(torch.from_numpy(images[[3, 7]]), images[:40], 2)
+    assert itself.index[:, 0].tolist() == [3, 7]
+    assert itself.distance[:, 0].tolist() == pytest.approx([0, 0], abs=1e-6)
+
+
+@torch.no_grad()
+def test_the_discriminators_opinions(released, bundle):
+    trainer, _, images, card = released
+    by_hand = trainer.D.D(torch.from_numpy(images[40:]).float() / 127.5 - 1).mean().item()
+    assert card["discriminator"]["heldout"] == pytest.approx(by_hand, abs=2e-3)
+    assert card["discriminator"].keys() == {"training", "heldout", "samples"}
 
 
 def test_curves_and_snapshots(released, bundle):
     trainer, home, _, _ = released
-    training = json.loads((bundle.folder / "training.json").read_text())
-    assert training["history"] == [{key: pytest.approx(value, abs=1e-4) for key, value in row.items()} for row in trainer.history]
-    assert [(row["images"], row["resolution"], row["row"]) for row in training["snapshots"]] == [(16, 8, 0), (32, 8, 1), (48, 16, 0), (64, 16, 1)]
+    training = json.loads((bundle.folder / "training.json").read_text(encoding="utf-8"))
+    assert training["history"] == [
+        {key: pytest.approx(value, abs=1e-4) for key, value in row.items()} for row in trainer.history
+    ]
+    assert [(row["images"], row["resolution"], row["row"]) for row in training["snapshots"]] == [
+        (16, 8, 0),
+        (32, 8, 1),
+        (48, 16, 0),
+        (64, 16, 1),
+    ]
     for row in training["snapshots"]:
         sheet = unpack_images(bundle.folder / f"snapshots-{row['resolution']}.webp")
         expected = np.load(home / "run" / "snapshots" / f"{row['images']:07d}.npy")[:8]
@@ -129,7 +163,7 @@ def test_an_unfinished_run_is_not_released(released, tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         train(CONFIG, images[:40], tmp_path / "run", press_ctrl_c)
-    (tmp_path / "card.json").write_text(json.dumps(CARD))
+    (tmp_path / "card.json").write_text(json.dumps(CARD), encoding="utf-8")
     with pytest.raises(GanInvError, match=r"run is not finished: go on with `ganinv train gan --out "):
         release(tmp_path / "run", home / "data", tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"run", "card.json"}

@@ -8,7 +8,19 @@ from ganinv import GanInvError
 from ganinv.photos.faces import FRAME_LANDMARKS
 from ganinv.training import dcgan, selection
 from ganinv.training.data import draw_kept, shipped_selection
-from ganinv.training.selection import FRONTAL, LEFT, RIGHT, Proposal, Selection, candidates, fit_frames, judge, quantised, select, warp
+from ganinv.training.selection import (
+    FRONTAL,
+    LEFT,
+    RIGHT,
+    Proposal,
+    Selection,
+    candidates,
+    fit_frames,
+    judge,
+    quantised,
+    select,
+    warp,
+)
 
 installed = importlib.util.find_spec("gan_face_generate") is not None
 needs_dcgan = pytest.mark.skipif(not installed, reason=f"the DCGAN is not installed: {dcgan.INSTALL}")
@@ -18,7 +30,9 @@ needs_dcgan = pytest.mark.skipif(not installed, reason=f"the DCGAN is not instal
 def draws():
     """Two frontal faces and one turned to either side, as the DCGAN draws them, with the kinds and transforms that were recorded."""
     chosen = shipped_selection("train")
-    rows = np.concatenate([np.flatnonzero(chosen.kind == kind)[:n] for kind, n in ((FRONTAL, 2), (LEFT, 1), (RIGHT, 1))])
+    rows = np.concatenate(
+        [np.flatnonzero(chosen.kind == kind)[:n] for kind, n in ((FRONTAL, 2), (LEFT, 1), (RIGHT, 1))]
+    )
     chunk, row = np.divmod(chosen.index[rows], selection.CHUNK)
     z = torch.stack([candidates(chosen.seed, int(c))[int(r)] for c, r in zip(chunk, row, strict=True)])
     return dcgan.render_dcgan(dcgan.load_dcgan(), z[:, :, None, None]), chosen.kind[rows], chosen.transform[rows]
@@ -60,7 +74,10 @@ def test_the_framed_faces_lie_where_a_photo_is_put(draws):
     framed = torch.from_numpy(draw_kept(chosen.seed, chosen.index[:60], chosen.transform[:60])).float()
     with torch.inference_mode():
         looks = [selection.look(framed, side, below)[1] for side, below in ((54, 2), (60, 2), (48, 2))]
-        looks += [selection.mirrored(selection.look(framed.flip(3), side, below)[1]) for side, below in ((54, 2), (60, 2), (48, 2))]
+        looks += [
+            selection.mirrored(selection.look(framed.flip(3), side, below)[1])
+            for side, below in ((54, 2), (60, 2), (48, 2))
+        ]
     found = torch.stack(looks).mean(0)
     wanted = torch.tensor(FRAME_LANDMARKS) * 64
     eyes_and_mouth = [0, 1, 3, 4]  # the nose moves where a face turns
@@ -71,7 +88,10 @@ def test_the_framed_faces_lie_where_a_photo_is_put(draws):
 def test_frames_are_fitted_exactly_to_a_moved_frame():
     a = torch.tensor([[0.9, 0.1, 30.0, 35.0], [1.1, -0.2, 33.5, 31.0]], dtype=torch.float64)
     frame = torch.view_as_complex(torch.tensor(FRAME_LANDMARKS, dtype=torch.float64) * 64)
-    moved = torch.view_as_complex(a[:, :2].contiguous())[:, None] * (frame - complex(32, 32)) + torch.view_as_complex(a[:, 2:].contiguous())[:, None]
+    moved = (
+        torch.view_as_complex(a[:, :2].contiguous())[:, None] * (frame - complex(32, 32))
+        + torch.view_as_complex(a[:, 2:].contiguous())[:, None]
+    )
     assert torch.allclose(fit_frames(torch.view_as_real(moved)), a)
 
 

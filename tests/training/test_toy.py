@@ -42,8 +42,10 @@ def test_coverage_of_real_points_is_complete():
 def test_coverage_sees_collapse_bridges_and_crumbs():
     centres = toy.ring_centres()
     collapsed = centres[3].expand(800, 2)
-    bridge = torch.lerp(centres[0], centres[1], torch.linspace(0, 1, 800)[:, None])  # two modes at its ends, nothing in between
-    crumbs = torch.cat([centres[0].expand(776, 2), centres[4].expand(24, 2)])  # 3 % on the second mode: less than a quarter of 1/8
+    # two modes at its ends, nothing in between
+    bridge = torch.lerp(centres[0], centres[1], torch.linspace(0, 1, 800)[:, None])
+    # 3 % on the second mode: less than a quarter of 1/8
+    crumbs = torch.cat([centres[0].expand(776, 2), centres[4].expand(24, 2)])
     modes, share = toy.coverage(torch.stack([collapsed, bridge, crumbs]), centres)
     assert modes.tolist() == [1, 2, 1]
     assert share[0] == 1
@@ -74,10 +76,15 @@ def test_step_moves_each_player_by_its_own_loss():
     (slope,) = torch.autograd.grad(D(x).sum(), x, create_graph=True)
     fake = G(z).detach()
     probability_real, probability_fake = D(x).sigmoid(), D(fake).sigmoid()
-    loss = -(probability_real.log() + (1 - probability_fake).log()).mean(dim=(1, 2)).sum() + 5 * slope.square().sum(dim=2).mean(dim=1).sum()
+    loss = (
+        -(probability_real.log() + (1 - probability_fake).log()).mean(dim=(1, 2)).sum()
+        + 5 * slope.square().sum(dim=2).mean(dim=1).sum()
+    )
     wanted_D = torch.autograd.grad(loss, list(D.parameters()))
 
-    losses = toy.step(G, D, torch.optim.SGD(G.parameters(), 1.0), torch.optim.SGD(D.parameters(), 1.0), real, z, r1_gamma=10.0)
+    losses = toy.step(
+        G, D, torch.optim.SGD(G.parameters(), 1.0), torch.optim.SGD(D.parameters(), 1.0), real, z, r1_gamma=10.0
+    )
     for parameter, old, gradient in zip(D.parameters(), before[0], wanted_D, strict=True):
         torch.testing.assert_close(parameter.detach(), old - gradient, atol=1e-5, rtol=1e-4)
     assert losses["r1"].item() == pytest.approx(slope.square().sum(dim=2).mean().item(), rel=1e-5)
@@ -91,7 +98,9 @@ def test_step_moves_each_player_by_its_own_loss():
 def test_runs_do_not_depend_on_their_neighbours():
     config = toy.ToyConfig(steps=12, width=16)
     both, alone = (toy.train(toy.ring, config, seeds)[-1] for seeds in ((5, 7), (7,)))
-    for pair, single in zip([*both.G.parameters(), *both.D.parameters()], [*alone.G.parameters(), *alone.D.parameters()], strict=True):
+    for pair, single in zip(
+        [*both.G.parameters(), *both.D.parameters()], [*alone.G.parameters(), *alone.D.parameters()], strict=True
+    ):
         torch.testing.assert_close(pair[1:], single, atol=1e-4, rtol=1e-3)
 
 
@@ -107,7 +116,9 @@ def test_training_spreads_over_the_ring():
     config = toy.ToyConfig(steps=200, width=32, layers=2)
     snapshots = toy.train(toy.ring, config, seeds=(0, 1), every=200)
     z = torch.randn(2, 1000, 2, generator=generator())
-    modes, share = zip(*(toy.coverage(snapshot.G(z), toy.ring_centres(), radius=0.25) for snapshot in snapshots), strict=True)
+    modes, share = zip(
+        *(toy.coverage(snapshot.G(z), toy.ring_centres(), radius=0.25) for snapshot in snapshots), strict=True
+    )
     assert modes[0].max() <= 1
     assert modes[1].min() >= 4
     assert (share[1] - share[0]).min() > 0.2

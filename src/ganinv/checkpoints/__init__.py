@@ -6,4 +6,14 @@ from .native import save_checkpoint as save_native
 from .nvlabs import save_nvlabs
 from .rosinality import save_rosinality
 
-__all__ = ["Checkpoint", "convert", "detect", "inspect", "load", "save", "save_native", "save_nvlabs", "save_rosinality"]
+__all__ = [
+    "Checkpoint",
+    "convert",
+    "detect",
+    "inspect",
+    "load",
+    "save",
+    "save_native",
+    "save_nvlabs",
+    "save_rosinality",
+]

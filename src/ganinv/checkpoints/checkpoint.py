@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,10 +12,11 @@ from typing import Any
 
 from torch import nn
 
-from ..errors import GanInvError
+from ..errors import GanInvError, printable
 from ..files import atomic_path
 from ..stylegan2 import Discriminator, Generator
 
+MAX_MESSAGE = 1000  # characters; a file can have names of any length
 NETWORKS = {"G_ema": Generator, "G": Generator, "D": Discriminator}
 
 
@@ -26,11 +28,13 @@ class Checkpoint:
         networks: some of ``"G_ema"`` (averaged generator), ``"G"`` (generator as trained) and ``"D"`` (discriminator); one generator at least.
         metadata: what the file says of itself, JSON values only; ``"w_avg"`` is ``"stored"``, ``"estimated"`` or ``"missing"``.
         format: ``"native"``, ``"nvlabs"``, ``"rosinality"`` or ``"psp"``.
+        notes: what was left out or made up when the file was read, a sentence each.
     """
 
     networks: dict[str, nn.Module]
     metadata: dict[str, Any] = field(default_factory=dict)
     format: str = "native"
+    notes: list[str] = field(default_factory=list)
 
     @property
     def G(self) -> Generator:  # noqa: N802
@@ -51,9 +55,16 @@ def check_networks(networks: dict[str, nn.Module]) -> None:
     """Raise ``ValueError`` unless ``networks`` are StyleGAN2 networks under their usual names, with a generator among them."""
     for name, network in networks.items():
         if not isinstance(network, NETWORKS.get(name, ())):
-            raise ValueError(f"networks may hold G_ema and G (Generator) and D (Discriminator), not {name!r}: {type(network).__name__}")
+            raise ValueError(
+                f"networks may hold G_ema and G (Generator) and D (Discriminator), not {name!r}: {type(network).__name__}"
+            )
     if not networks.keys() & {"G_ema", "G"}:
         raise ValueError("networks must hold a generator, G_ema or G")
+
+
+def json_values(metadata: dict[str, Any]) -> dict[str, Any]:
+    """``metadata`` as JSON can hold it: numbers that are not finite become None."""
+    return json.loads(json.dumps(metadata), parse_constant=lambda _: None)
 
 
 @contextmanager
@@ -71,10 +82,12 @@ def reading(path: str | os.PathLike[str]) -> Iterator[Path]:
     except OSError as error:
         raise GanInvError(f"{file}: it cannot be read ({error.strerror or error})") from error
     except GanInvError as error:
-        raise GanInvError(f"{file}: {error}") from error.__cause__
+        raise GanInvError(f"{file}: {printable(str(error), MAX_MESSAGE)}") from error.__cause__
     except Exception as error:  # the file decides what goes wrong in the parsers below, so anything can
-        detail = (str(error).splitlines() or [""])[0][:120]
-        raise GanInvError(f"{file}: it is damaged or not a checkpoint ({type(error).__name__}: {detail}); download or copy it again") from error
+        detail = printable((str(error).splitlines() or [""])[0], 120)
+        raise GanInvError(
+            f"{file}: it is damaged or not a checkpoint ({type(error).__name__}: {detail}); download or copy it again"
+        ) from error
 
 
 @contextmanager

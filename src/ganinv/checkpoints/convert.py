@@ -13,8 +13,8 @@ from ..stylegan2.ops import num_channels
 from .checkpoint import Checkpoint, reading
 from .native import load_checkpoint, save_checkpoint
 from .nvlabs import load_nvlabs, save_nvlabs
-from .rosinality import load_rosinality, save_rosinality, torch_format
-from .unpickle import TORCH_MAGIC_BYTES, inspect_torch_file
+from .rosinality import load_torch, save_rosinality, torch_format
+from .torchfiles import TORCH_MAGIC_BYTES, inspect_torch_file
 
 SUFFIXES = {".safetensors": "native", ".pkl": "nvlabs", ".pt": "rosinality"}
 WRITERS = {"native": save_checkpoint, "nvlabs": save_nvlabs, "rosinality": save_rosinality}
@@ -47,7 +47,9 @@ def _family(file: Path) -> str:
         raise GanInvError("it is a web page, not a checkpoint, so the download went wrong; download it again")
     if start[:1] == b"\x80" or file.suffix in (".pkl", ".pickle"):
         return "nvlabs"
-    raise GanInvError("it is no checkpoint that ganinv knows; it reads its own .safetensors, NVIDIA's .pkl and rosinality's or pSp's .pt files")
+    raise GanInvError(
+        "it is no checkpoint that ganinv knows; it reads its own .safetensors, NVIDIA's .pkl and rosinality's or pSp's .pt files"
+    )
 
 
 def load(path: str | os.PathLike[str], *, w_avg: bool = True) -> Checkpoint:
@@ -63,7 +65,7 @@ def load(path: str | os.PathLike[str], *, w_avg: bool = True) -> Checkpoint:
         kind = _family(file)
     if kind == "native":
         return load_checkpoint(path)
-    return load_nvlabs(path) if kind == "nvlabs" else load_rosinality(path, w_avg=w_avg)
+    return load_nvlabs(path) if kind == "nvlabs" else load_torch(path, w_avg=w_avg)
 
 
 def format_for(path: str | os.PathLike[str]) -> str:
@@ -74,7 +76,9 @@ def format_for(path: str | os.PathLike[str]) -> str:
     """
     suffix = Path(path).suffix.lower()
     if suffix not in SUFFIXES:
-        raise GanInvError(f"{path}: name the output .safetensors (ganinv's format), .pkl (NVIDIA's) or .pt (rosinality's)")
+        raise GanInvError(
+            f"{path}: name the output .safetensors (ganinv's format), .pkl (NVIDIA's) or .pt (rosinality's)"
+        )
     return SUFFIXES[suffix]
 
 
@@ -110,7 +114,7 @@ def inspect(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Describe a checkpoint in JSON values, executing nothing: ``format``, ``networks`` (parameters, configuration and channels of each),
     ``resolution``, ``z_dim``, ``w_dim``, ``mapping_layers``, ``num_ws``, ``has_discriminator``, ``w_avg`` (``"stored"`` or ``"missing"``: it will
     be estimated when the file is loaded), ``file_size`` in bytes, ``sha256`` of the file, ``training`` and ``licence`` (None if the file does
-    not say), ``metadata``.
+    not say), ``notes`` (what is left out or made up when it is loaded), ``metadata``.
 
     Raises:
         GanInvError: as :func:`load`.
@@ -143,6 +147,7 @@ def inspect(path: str | os.PathLike[str]) -> dict[str, Any]:
         "sha256": file_sha256(path),
         "training": metadata.get("training"),
         "licence": metadata.get("licence"),
+        "notes": checkpoint.notes,
         "metadata": metadata,
     }
 

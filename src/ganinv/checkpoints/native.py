@@ -13,14 +13,19 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..errors import GanInvError
-from .checkpoint import NETWORKS, Checkpoint, check_networks, reading, writing
+from .checkpoint import NETWORKS, Checkpoint, check_networks, json_values, reading, writing
+from .modules import MAX_PARTS
 from .networks import State, build_discriminator, build_generator
 
 KIND, VERSION = "stylegan2", 1
 
 
 def save_checkpoint(
-    path: str | os.PathLike[str], networks: dict[str, nn.Module], *, metadata: dict[str, Any] | None = None, dtype: torch.dtype | None = None
+    path: str | os.PathLike[str],
+    networks: dict[str, nn.Module],
+    *,
+    metadata: dict[str, Any] | None = None,
+    dtype: torch.dtype | None = None,
 ) -> None:
     """Write networks to a ``.safetensors`` file.
 
@@ -69,25 +74,42 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         with safe_open(file, framework="pt") as content:
             header = content.metadata() or {}
             if "ganinv" not in header:
-                raise GanInvError("it is a safetensors file, but not a ganinv checkpoint; ganinv reads .safetensors files that it wrote itself")
-            tensors = {key: content.get_tensor(key) for key in content.keys()}  # noqa: SIM118 (not a dict)
-        description = json.loads(header["ganinv"])
+                raise GanInvError(
+                    "it is a safetensors file, but not a ganinv checkpoint; ganinv reads .safetensors files that it wrote itself"
+                )
+            keys = content.keys()
+            if len(keys) > MAX_PARTS:
+                raise GanInvError(
+                    f"it holds {len(keys)} tensors, more than ganinv reads; the file is damaged or hostile"
+                )
+            tensors = {key: content.get_tensor(key) for key in keys}
+        description = json_values(json.loads(header["ganinv"]))
         stated = description.pop("sha256", None)
         if checksum(tensors, description) != stated:
             raise GanInvError("its checksum does not match its content, so it is damaged; download or copy it again")
         if description.pop("kind") != KIND or description.pop("version") != VERSION:
-            raise GanInvError("it holds another kind or a newer version of checkpoint than this ganinv reads; update ganinv")
+            raise GanInvError(
+                "it holds another kind or a newer version of checkpoint than this ganinv reads; update ganinv"
+            )
         configs, max_bytes = description.pop("networks"), file.stat().st_size
         networks: dict[str, nn.Module] = {}
         for name in NETWORKS.keys() & configs.keys():
             config = configs[name]
-            state = {key.removeprefix(f"{name}/"): tensor for key, tensor in tensors.items() if key.startswith(f"{name}/")}
-            settings: dict[str, Any] = dict(conv_clamp=config["conv_clamp"], hint=(config["channel_base"], config["channel_max"]))
+            state = {
+                key.removeprefix(f"{name}/"): tensor for key, tensor in tensors.items() if key.startswith(f"{name}/")
+            }
+            settings: dict[str, Any] = dict(
+                conv_clamp=config["conv_clamp"], hint=(config["channel_base"], config["channel_max"])
+            )
             if name == "D":
-                networks[name] = build_discriminator(state, name, max_bytes, mbstd_group_size=config["mbstd_group_size"], **settings)
+                networks[name] = build_discriminator(
+                    state, name, max_bytes, mbstd_group_size=config["mbstd_group_size"], **settings
+                )
             else:
                 networks[name] = build_generator(state, name, max_bytes, **settings)
-        checkpoint = Checkpoint({name: networks[name] for name in configs}, {"w_avg": "stored", **description, "kind": KIND}, "native")
+        checkpoint = Checkpoint(
+            {name: networks[name] for name in configs}, {"w_avg": "stored", **description, "kind": KIND}, "native"
+        )
         _ = checkpoint.G  # raises if there is none
         return checkpoint
 

@@ -13,106 +13,123 @@ import pickle
 import warnings
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
-from ..errors import GanInvError
+from ..errors import GanInvError, shown
 from ..stylegan2 import Discriminator, Generator
 from ..stylegan2.discriminator import Conv2dLayer, DiscriminatorBlock, DiscriminatorEpilogue
-from ..stylegan2.generator import FullyConnectedLayer, MappingNetwork, SynthesisBlock, SynthesisLayer, SynthesisNetwork, ToRGBLayer
-from .checkpoint import NETWORKS, Checkpoint, check_networks, reading, writing
-from .networks import State, build_discriminator, build_generator
-from .unpickle import Persistent, read_nvlabs_pickle
-
-MAX_MODULES = 2000  # a 1024-pixel network has about 90
+from ..stylegan2.generator import (
+    FullyConnectedLayer,
+    MappingNetwork,
+    SynthesisBlock,
+    SynthesisLayer,
+    SynthesisNetwork,
+    ToRGBLayer,
+)
+from .checkpoint import NETWORKS, Checkpoint, check_networks, json_values, reading, writing
+from .modules import is_module, submodule, tensors, unwrapped
+from .networks import OtherNetworkError, build_discriminator, build_generator, check_family, optional
+from .torchfiles import read_nvlabs_pickle
+from .unpickle import Instance
 
 
 def load_nvlabs(path: str | os.PathLike[str]) -> Checkpoint:
     """Read the networks of a ``stylegan2-ada-pytorch`` pickle (``G``, ``D``, ``G_ema``; any may be missing but one generator).
 
-    Nothing in the file is executed. StyleGAN2 pickles of the ``stylegan3`` repository have the same structure and are read too.
+    Nothing in the file is executed. StyleGAN2 pickles of the ``stylegan3`` repository have the same structure and are read too. So is a single
+    generator. A discriminator of another kind is left out, with a note.
 
     Raises:
-        GanInvError: missing or damaged file, a pickle that asks for other code, a conditional model, another architecture, StyleGAN3, a
+        GanInvError: missing or damaged file, a pickle that calls other code, a conditional model, another architecture, StyleGAN3, a
             TensorFlow pickle.
     """
     with reading(path) as file:
         data = read_nvlabs_pickle(file)
-        if not isinstance(data, dict) or not any(isinstance(data.get(name), Persistent) for name in NETWORKS):
-            raise GanInvError("it is a pickle, but not one of NVIDIA's networks (a dict with G, D and G_ema); save the networks' state dicts instead")
-        max_bytes = file.stat().st_size
-        networks: dict[str, nn.Module] = {}
-        for name in NETWORKS:
-            if isinstance(data.get(name), Persistent):
-                build = _discriminator if name == "D" else _generator
-                networks[name] = build(data[name], name, max_bytes)
-        checkpoint = Checkpoint(networks, _metadata(data), "nvlabs")
-        _ = checkpoint.G  # raises if there is none
-        return checkpoint
+        data = {"G_ema": data} if is_module(data) else data
+        if not isinstance(data, dict) or not any(is_module(data.get(name)) for name in NETWORKS):
+            raise GanInvError(
+                "it is a pickle, but not one of NVIDIA's networks (a dict with G, D and G_ema); save a state dict as g_ema with torch.save instead"
+            )
+        return networks_of(data, file.stat().st_size)
 
 
-def _generator(module: Persistent, name: str, max_bytes: int) -> Generator:
+def networks_of(data: dict[str, Any], max_bytes: int) -> Checkpoint:
+    """The networks that ``data`` holds as NVIDIA's modules, under ``G_ema``, ``G`` and ``D``."""
+    networks: dict[str, nn.Module] = {}
+    notes: list[str] = []
+    for name in NETWORKS:
+        if not is_module(data.get(name)):
+            continue
+        if name == "D":
+            with optional(notes):
+                networks[name] = _discriminator(unwrapped(data[name]), name, max_bytes)
+        else:
+            networks[name] = _generator(unwrapped(data[name]), name, max_bytes)
+    checkpoint = Checkpoint(networks, json_values(_metadata(data)), "nvlabs", notes)
+    _ = checkpoint.G  # raises if there is none
+    return checkpoint
+
+
+def _generator(module: Instance, name: str, max_bytes: int) -> Generator:
+    state = tensors(module)
+    check_family(state, name)
     conv, fc0 = submodule(module, "synthesis.b4.conv1"), submodule(module, "mapping.fc0")
-    kwargs = settings(module)
-    multiplier = fc0.get("bias_gain", kwargs.get("lr_multiplier", 0.01))
+    multiplier = fc0.get("bias_gain", argument(module, "lr_multiplier", 0.01))
     if not isinstance(multiplier, int | float) or not math.isclose(multiplier, 0.01, rel_tol=1e-6):
-        raise GanInvError(f"{name}'s mapping network has the learning-rate multiplier {multiplier}; ganinv's is fixed at 0.01")
+        raise OtherNetworkError(
+            f"{name}'s mapping network has the learning-rate multiplier {shown(multiplier)}; ganinv's is fixed at 0.01"
+        )
     check_activation(conv, name)
-    clamp = conv.get("conv_clamp", kwargs.get("conv_clamp"))
-    return build_generator(tensors(module), name, max_bytes, conv_clamp=clamp, hint=channel_hint(kwargs))
+    clamp = conv.get("conv_clamp", argument(module, "conv_clamp"))
+    return build_generator(state, name, max_bytes, conv_clamp=clamp, hint=channel_hint(module))
 
 
-def _discriminator(module: Persistent, name: str, max_bytes: int) -> Discriminator:
-    conv, mbstd, kwargs = submodule(module, "b8.conv0"), submodule(module, "b4.mbstd"), settings(module)
+def _discriminator(module: Instance, name: str, max_bytes: int) -> Discriminator:
+    conv, mbstd = submodule(module, "b8.conv0"), submodule(module, "b4.mbstd")
     check_activation(conv, name)
-    clamp, group = conv.get("conv_clamp", kwargs.get("conv_clamp")), mbstd.get("group_size", kwargs.get("mbstd_group_size", 4))
-    return build_discriminator(tensors(module), name, max_bytes, conv_clamp=clamp, mbstd_group_size=group, hint=channel_hint(kwargs))
+    clamp, group = (
+        conv.get("conv_clamp", argument(module, "conv_clamp")),
+        mbstd.get("group_size", argument(module, "mbstd_group_size", 4)),
+    )
+    return build_discriminator(
+        tensors(module), name, max_bytes, conv_clamp=clamp, mbstd_group_size=group, hint=channel_hint(module)
+    )
 
 
-def tensors(module: Persistent) -> State:
-    """All parameters and buffers under their dotted names, as ``state_dict()`` would give them."""
-    found: State = {}
-    waiting, seen = [("", module)], 0
-    while waiting:
-        prefix, part = waiting.pop()
-        seen += 1
-        if seen > MAX_MODULES:
-            raise GanInvError(f"a network of over {MAX_MODULES} modules; the file is damaged or hostile")
-        for kind in ("_parameters", "_buffers"):
-            found.update({prefix + key: value for key, value in part.state.get(kind, {}).items() if isinstance(value, Tensor)})
-        waiting += [(f"{prefix}{key}.", child) for key, child in part.state.get("_modules", {}).items() if isinstance(child, Persistent)]
-    return found
+def argument(module: Instance, key: str, default: Any = None) -> Any:
+    """A keyword argument that the network was made with, on its own or inside another (``synthesis_kwargs`` and the like)."""
+    kwargs = module.state.get("_init_kwargs")
+    if not isinstance(kwargs, dict):
+        return default
+    given = [group[key] for group in (kwargs, *kwargs.values()) if isinstance(group, dict) and key in group]
+    return given[-1] if given else default
 
 
-def submodule(module: Persistent, path: str) -> dict[str, Any]:
-    """The attributes of a module inside ``module``; empty if it is not there."""
-    for part in path.split("."):
-        child = module.state.get("_modules", {}).get(part)
-        if not isinstance(child, Persistent):
-            return {}
-        module = child
-    return module.state
-
-
-def settings(module: Persistent) -> dict[str, Any]:
-    """The keyword arguments the network was made with, the nested ones (``synthesis_kwargs`` and the like) merged in."""
-    kwargs = module.state.get("_init_kwargs", {})
-    return {**kwargs, **{k: v for group in kwargs.values() if isinstance(group, dict) for k, v in group.items()}}
-
-
-def channel_hint(kwargs: dict[str, Any]) -> tuple[int, int]:
-    return kwargs.get("channel_base", 32768), kwargs.get("channel_max", 512)
+def channel_hint(module: Instance) -> tuple[int, int]:
+    return argument(module, "channel_base", 32768), argument(module, "channel_max", 512)
 
 
 def check_activation(layer: dict[str, Any], name: str) -> None:
-    if layer.get("activation", "lrelu") != "lrelu":
-        raise GanInvError(f"{name} uses the activation {layer['activation']!r}; ganinv has 'lrelu' only")
+    activation = layer.get("activation", "lrelu")
+    if type(activation) is not str or activation != "lrelu":
+        raise OtherNetworkError(f"{name} uses the activation {shown(activation)}; ganinv has 'lrelu' only")
 
 
 def _metadata(data: dict[str, Any]) -> dict[str, Any]:
     stored = json.loads(data["ganinv"]) if isinstance(data.get("ganinv"), str) else {}
-    dataset = data.get("training_set_kwargs") or {}
-    training = {key: dataset[key] for key in ("resolution", "max_size", "xflip", "use_labels") if type(dataset.get(key)) in (int, bool)}
-    return {**({"training": {"dataset": training}} if training else {}), **stored, "kind": "stylegan2", "w_avg": stored.get("w_avg", "stored")}
+    dataset = data.get("training_set_kwargs")
+    dataset = dataset if isinstance(dataset, dict) else {}
+    training = {
+        key: dataset[key]
+        for key in ("resolution", "max_size", "xflip", "use_labels")
+        if type(dataset.get(key)) in (int, bool)
+    }
+    return {
+        **({"training": {"dataset": training}} if training else {}),
+        **stored,
+        "kind": "stylegan2",
+        "w_avg": stored.get("w_avg", "stored"),
+    }
 
 
 # --- writing ------------------------------------------------------------------------------------------------------------------------------
@@ -125,7 +142,9 @@ except ImportError:
 """
 
 
-def save_nvlabs(path: str | os.PathLike[str], networks: dict[str, nn.Module], *, metadata: dict[str, Any] | None = None) -> None:
+def save_nvlabs(
+    path: str | os.PathLike[str], networks: dict[str, nn.Module], *, metadata: dict[str, Any] | None = None
+) -> None:
     """Write a pickle for NVIDIA's tools: the structure of their own files, with every parameter, buffer and attribute of their modules.
 
     Their files embed the source code of the networks, which their licence keeps us from copying. Ours embed one import of
@@ -144,7 +163,10 @@ def save_nvlabs(path: str | os.PathLike[str], networks: dict[str, nn.Module], *,
     G_ema, G = networks.get("G_ema", networks.get("G")), networks.get("G", networks.get("G_ema"))
     D = networks.get("D")
     if D is None:
-        warnings.warn(f"{path}: written without a discriminator; ganinv reads it, NVIDIA's load_network_pkl asks for one", stacklevel=2)
+        warnings.warn(
+            f"{path}: written without a discriminator; ganinv reads it, NVIDIA's load_network_pkl asks for one",
+            stacklevel=2,
+        )
     data: dict[str, Any] = {"G": nvidia_module(G), "D": None if D is None else nvidia_module(D)}
     data["G_ema"] = data["G"] if G is G_ema else nvidia_module(G_ema)
     data |= {"augment_pipe": None, "training_set_kwargs": None, "ganinv": json.dumps(metadata or {})}
@@ -211,7 +233,9 @@ def nvidia_module(module: Any, **attributes: Any) -> NvidiaModule:
     }
     if isinstance(module, DiscriminatorEpilogue):
         plain = {**nn.Module().eval().__dict__, "_init_args": (), "_init_kwargs": {}}
-        state["_modules"]["mbstd"] = NvidiaModule("MinibatchStdLayer", plain | dict(group_size=module.mbstd_group_size, num_channels=1))
+        state["_modules"]["mbstd"] = NvidiaModule(
+            "MinibatchStdLayer", plain | dict(group_size=module.mbstd_group_size, num_channels=1)
+        )
     return NvidiaModule(type(module).__name__, state)
 
 
@@ -233,7 +257,9 @@ def nvidia_attributes(module: Any) -> dict[str, Any]:
                 bias_gain=module.bias_gain,
             )
         case MappingNetwork():
-            sizes = dict(z_dim=module.z_dim, c_dim=0, w_dim=module.w_dim, num_ws=module.num_ws, num_layers=module.num_layers)
+            sizes = dict(
+                z_dim=module.z_dim, c_dim=0, w_dim=module.w_dim, num_ws=module.num_ws, num_layers=module.num_layers
+            )
             return dict(**sizes, w_avg_beta=0.995, trainable_layers=module.num_layers)
         case SynthesisLayer():
             return dict(
@@ -266,7 +292,14 @@ def nvidia_attributes(module: Any) -> dict[str, Any]:
             sizes = dict(w_dim=module.w_dim, num_ws=module.num_ws, num_fp16_res=0)
             return dict(**sizes, **image_size(module), block_resolutions=module.block_resolutions)
         case Generator():
-            return dict(z_dim=module.z_dim, c_dim=0, w_dim=module.w_dim, num_ws=module.num_ws, img_resolution=module.img_resolution, img_channels=3)
+            return dict(
+                z_dim=module.z_dim,
+                c_dim=0,
+                w_dim=module.w_dim,
+                num_ws=module.num_ws,
+                img_resolution=module.img_resolution,
+                img_channels=3,
+            )
         case Conv2dLayer():
             unbiased = {"bias": None} if module.bias is None else {}
             return unbiased | dict(
@@ -284,22 +317,32 @@ def nvidia_attributes(module: Any) -> dict[str, Any]:
             in_channels = 0 if hasattr(module, "fromrgb") else module.conv0.weight.shape[1]
             return block | dict(in_channels=in_channels, num_layers=len(module._modules), architecture="resnet")
         case DiscriminatorEpilogue():
-            return dict(in_channels=module.conv.weight.shape[0], cmap_dim=0, resolution=4, img_channels=3, architecture="resnet")
+            return dict(
+                in_channels=module.conv.weight.shape[0], cmap_dim=0, resolution=4, img_channels=3, architecture="resnet"
+            )
         case Discriminator():
             return dict(c_dim=0, **image_size(module), block_resolutions=module.block_resolutions)
     raise TypeError(f"no counterpart of {type(module).__name__} in NVIDIA's code")
 
 
 def image_size(module: Any) -> dict[str, int]:
-    return dict(img_resolution=module.img_resolution, img_resolution_log2=int(math.log2(module.img_resolution)), img_channels=3)
+    return dict(
+        img_resolution=module.img_resolution, img_resolution_log2=int(math.log2(module.img_resolution)), img_channels=3
+    )
 
 
 def nvidia_arguments(module: Any) -> dict[str, Any]:
     """The keyword arguments that make the same network in ``stylegan2-ada-pytorch``."""
     if isinstance(module, Generator):
         synthesis = {key: module.config[key] for key in ("channel_base", "channel_max", "conv_clamp")}
-        sizes = dict(z_dim=module.z_dim, c_dim=0, w_dim=module.w_dim, img_resolution=module.img_resolution, img_channels=3)
-        return dict(**sizes, mapping_kwargs=dict(num_layers=module.config["num_layers"]), synthesis_kwargs=dict(**synthesis, num_fp16_res=0))
+        sizes = dict(
+            z_dim=module.z_dim, c_dim=0, w_dim=module.w_dim, img_resolution=module.img_resolution, img_channels=3
+        )
+        return dict(
+            **sizes,
+            mapping_kwargs=dict(num_layers=module.config["num_layers"]),
+            synthesis_kwargs=dict(**synthesis, num_fp16_res=0),
+        )
     if isinstance(module, Discriminator):
         common = {key: module.config[key] for key in ("img_resolution", "channel_base", "channel_max", "conv_clamp")}
         epilogue = dict(mbstd_group_size=module.config["mbstd_group_size"])

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from .app import app
-from .options import Align, Framing, Model, Profile, Quiet, Seed, configure
+from .console import open_model
+from .options import Align, Device, Framing, Half, Model, Precision, Profile, Quiet, Seed, Where, configure
 from .study import Backend, Jobs, Limit, PhotoSet, Samples, StudyPhotos, StudyProfile, Trunk, run_study
 
 
@@ -16,11 +17,13 @@ from .study import Backend, Jobs, Limit, PhotoSet, Samples, StudyPhotos, StudyPr
 def ablate(
     photos: StudyPhotos = None,
     photo_set: PhotoSet = None,
-    weights_only: Annotated[
-        bool, typer.Option("--weights-only/--with-noise", help="Tune the weights alone, as the paper does (slow), or the photo's noise maps as well.")
+    tune_noise: Annotated[
+        bool, typer.Option("--tune-noise", help="Tune the photo's noise maps as well, instead of the weights alone.")
     ] = False,
     model: Model = "faces64",
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Where the table and the pictures go.")] = Path("ablation"),
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="DIR", help="Where the table and the pictures go.")
+    ] = Path("ablation"),
     limit: Limit = None,
     align: Framing = Align.FACE,
     profile: StudyProfile = Profile.FULL,
@@ -28,10 +31,15 @@ def ablate(
     trunk: Trunk = "efficientnet-lite0",
     seed: Seed = None,
     changes: Annotated[
-        list[str] | None, typer.Option("--config", metavar="KEY=VALUE", help="A setting of all rows; may be repeated.", rich_help_panel="Settings")
+        list[str] | None,
+        typer.Option(
+            "--config", metavar="KEY=VALUE", help="A setting of all rows; may be repeated.", rich_help_panel="Settings"
+        ),
     ] = None,
     jobs: Jobs = 1,
     backend: Backend = "local",
+    device: Where = Device.CPU,
+    precision: Half = Precision.FP32,
     quiet: Quiet = False,
 ) -> None:
     """Take the losses of near-perfect inversion away, one at a time.
@@ -43,10 +51,9 @@ def ablate(
     from ..study import ablate as run_ablate
     from ..study.ablation import full_loss
     from ..study.profiles import default_config
-    from ..zoo import load
 
-    gan = load(model)
-    config = default_config(full_loss(weights_only), gan, profile)
+    gan = open_model(model, quiet, device, precision)
+    config = default_config(full_loss(tune_noise), gan, profile)
     config = configure(config if seed is None else seeded(config, seed), changes or [], "--config")
     run_study(
         lambda targets, **options: run_ablate(gan, targets, config, **options),

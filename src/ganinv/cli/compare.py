@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from .app import app
-from .options import Align, Framing, Model, Profile, Quiet, Seed, configure
+from .console import open_model
+from .options import Align, Device, Framing, Half, Model, Precision, Profile, Quiet, Seed, Where, configure
 from .study import Backend, Jobs, Limit, PhotoSet, Samples, StudyPhotos, StudyProfile, Trunk, run_study
 
 
@@ -16,9 +17,13 @@ from .study import Backend, Jobs, Limit, PhotoSet, Samples, StudyPhotos, StudyPr
 def compare(
     photos: StudyPhotos = None,
     photo_set: PhotoSet = None,
-    methods: Annotated[str, typer.Option("--methods", metavar="NAMES", help="all, or names separated by commas.")] = "all",
+    methods: Annotated[
+        str, typer.Option("--methods", metavar="NAMES", help="all, or names separated by commas.")
+    ] = "all",
     model: Model = "faces64",
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Where the table and the pictures go.")] = Path("comparison"),
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="DIR", help="Where the table and the pictures go.")
+    ] = Path("comparison"),
     limit: Limit = None,
     align: Framing = Align.FACE,
     profile: StudyProfile = Profile.FULL,
@@ -27,10 +32,17 @@ def compare(
     seed: Seed = None,
     changes: Annotated[
         list[str] | None,
-        typer.Option("--config", metavar="METHOD.KEY=VALUE", help="A setting of one method; may be repeated.", rich_help_panel="Settings"),
+        typer.Option(
+            "--config",
+            metavar="METHOD.KEY=VALUE",
+            help="A setting of one method; may be repeated.",
+            rich_help_panel="Settings",
+        ),
     ] = None,
     jobs: Jobs = 1,
     backend: Backend = "local",
+    device: Where = Device.CPU,
+    precision: Half = Precision.FP32,
     quiet: Quiet = False,
 ) -> None:
     """Compare methods on many photos.
@@ -42,23 +54,28 @@ def compare(
     from ..settings import seeded
     from ..study import compare as run_compare
     from ..study.profiles import default_config
-    from ..zoo import load
 
     names = list(METHODS) if methods == "all" else [name.strip() for name in methods.split(",")]
     for name in names:
         if name not in METHODS:
-            raise typer.BadParameter(f"there is no method {name!r}; use all, or some of {', '.join(METHODS)}", param_hint="--methods")
-    gan = load(model)
+            raise typer.BadParameter(
+                f"there is no method {name!r}; use all, or some of {', '.join(METHODS)}", param_hint="--methods"
+            )
+    gan = open_model(model, quiet, device, precision)
     configs = {name: default_config(METHODS[name].config, gan, profile) for name in names}
     if seed is not None:
         configs = {name: seeded(config, seed) for name, config in configs.items()}
     for change in changes or []:
         name, _, setting = change.partition(".")
         if name not in configs:
-            raise typer.BadParameter(f"{change!r} should read METHOD.KEY=VALUE, with one of {', '.join(configs)}", param_hint="--config")
+            raise typer.BadParameter(
+                f"{change!r} should read METHOD.KEY=VALUE, with one of {', '.join(configs)}", param_hint="--config"
+            )
         configs[name] = configure(configs[name], [setting], "--config")
     run_study(
-        lambda targets, **options: run_compare(gan, targets, methods if methods == "all" else names, configs, **options),
+        lambda targets, **options: run_compare(
+            gan, targets, methods if methods == "all" else names, configs, **options
+        ),
         *(gan, photos, photo_set, limit, align, profile, out, quiet),
         samples=samples,
         trunk=trunk,

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from .app import app
+from .console import note
 from .options import Quiet
 
 
@@ -15,11 +16,18 @@ from .options import Quiet
 def convert(
     source: Annotated[Path, typer.Argument(metavar="IN", help="A StyleGAN2 checkpoint.")],
     target: Annotated[
-        Path, typer.Argument(metavar="OUT", help="Its suffix asks for the format: .safetensors (ganinv), .pkl (NVIDIA), .pt (rosinality).")
+        Path,
+        typer.Argument(
+            metavar="OUT",
+            help="Its suffix asks for the format: .safetensors (ganinv), .pkl (NVIDIA), .pt (rosinality).",
+        ),
     ],
     half: Annotated[bool, typer.Option("--half", help=".safetensors: store float16, half the size.")] = False,
     any_size: Annotated[
-        bool, typer.Option("--any-size", help=".pt: write networks that rosinality's own code cannot hold, for ganinv alone.")
+        bool,
+        typer.Option(
+            "--any-size", help=".pt: write networks that rosinality's own code cannot hold, for ganinv alone."
+        ),
     ] = False,
     quiet: Quiet = False,
 ) -> None:
@@ -38,6 +46,8 @@ def convert(
     options: dict[str, Any] = {**({"dtype": torch.float16} if half else {}), **({"strict": False} if any_size else {})}
     found = detect(source)
     written = convert_file(source, target, **options)
+    for text in written.notes:
+        note(f"note: {source}: {text}", quiet)
     if not quiet:
         size = target.stat().st_size / 1e6
         typer.echo(f"{source} ({found}) → {target} ({wanted}): {', '.join(written.networks)}, {size:.1f} MB")

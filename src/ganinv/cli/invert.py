@@ -8,43 +8,75 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import GanInvError
+from ..errors import GanInvError, sentence
+from ..files import shown
 from .app import app
-from .console import complain, console, friendly_warnings, note, progress_bar, tell_resumed
-from .options import Align, Framing, Model, Quiet, Seed, Settings, Source, configure
+from .console import complain, console, friendly_warnings, note, open_model, progress_bar, tell_resumed
+from .options import (
+    Align,
+    Device,
+    Framing,
+    Half,
+    Model,
+    Precision,
+    Quiet,
+    Seed,
+    Settings,
+    Source,
+    Where,
+    configure,
+    method_names,
+)
 
 if TYPE_CHECKING:
-    from ..inversion import Inversion
     from ..report import ManifoldCheck
     from ..zoo import Bundle
 
 
 @app.command(no_args_is_help=True)
 def invert(
-    photos: Annotated[list[str], typer.Argument(metavar="PHOTO", help="Picture files, or the name of a photo that ships, such as grace_hopper.")],
+    photos: Annotated[
+        list[str],
+        typer.Argument(metavar="PHOTO", help="Picture files, or the name of a photo that ships, such as grace_hopper."),
+    ],
     method: Annotated[
-        str,
-        typer.Option(
-            "--method",
-            "-M",
-            help="near-perfect, pti, ensemble, hfgi, bdinvert, restyle-e4e, restyle-psp, e4e, psp, projection-wplus, projection-w or projection-z.",
-        ),
+        str, typer.Option("--method", "-M", help=f"One of {method_names()}; `ganinv methods` says what they are.")
     ] = "near-perfect",
     model: Model = "faces64",
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Where the results go; with several photos, into a folder each.")] = Path(
-        "inverted"
-    ),
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out", "-o", metavar="DIR", help="Where the results go; with several photos, into a folder each."
+        ),
+    ] = Path("inverted"),
     align: Framing = Align.FACE,
-    frechet: Annotated[bool, typer.Option("--frechet", help="Also measure what tuning did to all other images (well under a minute).")] = False,
+    frechet: Annotated[
+        bool, typer.Option("--frechet", help="Also measure what tuning did to all other images (well under a minute).")
+    ] = False,
     frechet_samples: Annotated[int, typer.Option(min=2, metavar="N", help="Images drawn for that.")] = 2000,
-    steps: Annotated[int | None, typer.Option(min=1, metavar="N", help="Steps of the method's main stage.", rich_help_panel="Settings")] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Steps of the method's main stage.", rich_help_panel="Settings"),
+    ] = None,
     seed: Seed = None,
     reals: Annotated[
         Source | None,
-        typer.Option(help="near-perfect: what counts as real, the model's training images or the untouched generator's.", rich_help_panel="Settings"),
+        typer.Option(
+            help="near-perfect: what counts as real, the model's training images or the untouched generator's.",
+            rich_help_panel="Settings",
+        ),
     ] = None,
-    no_noise: Annotated[bool, typer.Option("--no-noise", help="Leave the noise maps as they are.", rich_help_panel="Settings")] = False,
+    tune_noise: Annotated[
+        bool | None,
+        typer.Option(
+            "--tune-noise/--no-noise",
+            help="Whether the photo's noise maps are tuned. near-perfect: better pixels, but they do not move with an edit.",
+            rich_help_panel="Settings",
+        ),
+    ] = None,
     changes: Settings = None,
+    device: Where = Device.CPU,
+    precision: Half = Precision.FP32,
     quiet: Quiet = False,
 ) -> None:
     """Find photos in a generator.
@@ -52,20 +84,21 @@ def invert(
     Writes reconstruction.png, comparison.png, the clone and report.json. The same command goes on where an interrupted run stopped.
     """
     from .. import METHODS
-    from ..inversion import WEIGHTS_ONLY
+    from ..inversion import TUNED_NOISE
     from ..report import ManifoldCheck
     from ..settings import seeded
     from ..study.profiles import suited
-    from ..zoo import load
 
     if method not in METHODS:
         lines = "\n".join(f"  {name}: {entry.summary}" for name, entry in METHODS.items())
         raise typer.BadParameter(f"there is no method {method!r}. The methods are\n{lines}", param_hint="--method")
-    config = WEIGHTS_ONLY if no_noise and method == "near-perfect" else METHODS[method].config
+    config = TUNED_NOISE if tune_noise and method == "near-perfect" else METHODS[method].config
     if reals is not None and not hasattr(config, "reals"):
         raise typer.BadParameter(f"the method {method} sees no real images", param_hint="--reals")
-    gan = load(model)
-    changes = [*shorthands(config, steps, reals, no_noise), *(changes or [])]
+    if tune_noise and not (hasattr(config, "tune_noise") or hasattr(config, "optimise_noise")):
+        raise typer.BadParameter(f"the method {method} has no noise maps to tune", param_hint="--tune-noise")
+    gan = open_model(model, quiet, device, precision)
+    changes = [*shorthands(config, steps, reals, tune_noise), *(changes or [])]
     fitting = suited(config, gan)
     tell_stand_ins(gan, config, fitting, {change.partition("=")[0].strip() for change in changes}, quiet)
     config = configure(fitting if seed is None else seeded(fitting, seed), changes)
@@ -74,13 +107,14 @@ def invert(
     rows, failed = [], 0
     for photo, folder in zip(photos, folders(photos, out), strict=True):
         try:
-            rows.append((photo, folder, *invert_one(photo, folder, gan, method, config, align, check, quiet)))
-        except GanInvError as error:
-            complain(str(error))
+            # the reports alone
+            rows.append((photo, folder, invert_one(photo, folder, gan, method, config, align, check, quiet)))
+        except Exception as error:  # one photo is not to cost the others, whatever goes wrong with it
+            complain(str(error) if isinstance(error, GanInvError) else f"{shown(photo)} failed ({sentence(error)})")
             failed += 1
         except KeyboardInterrupt:
             if (folder / "resume.pt").is_file():
-                typer.echo(f"stopped at {photo}: the same command goes on from {folder / 'resume.pt'}", err=True)
+                typer.echo(f"stopped at {shown(photo)}: the same command goes on from {folder / 'resume.pt'}", err=True)
             raise
     if rows and not quiet:
         print_summary(rows)
@@ -102,11 +136,11 @@ def tell_stand_ins(gan: Bundle, wanted: Any, config: Any, settled: set[str], qui
             note(f"{gan.name} comes without {what}", quiet)
 
 
-def shorthands(config: Any, steps: int | None, reals: Source | None, no_noise: bool) -> list[str]:
+def shorthands(config: Any, steps: int | None, reals: Source | None, tune_noise: bool | None) -> list[str]:
     """The options that have a name of their own, as changes of ``config``."""
     changes = [f"{name}={value}" for name, value in (("steps", steps), ("reals", reals)) if value is not None]
-    if no_noise:
-        changes += [f"{name}=false" for name in ("tune_noise", "optimise_noise") if hasattr(config, name)]
+    if tune_noise is not None:
+        changes += [f"{name}={tune_noise}" for name in ("tune_noise", "optimise_noise") if hasattr(config, name)]
     return changes
 
 
@@ -123,17 +157,24 @@ def folders(photos: list[str], out: Path) -> list[Path]:
 
 
 def invert_one(
-    photo: str, folder: Path, gan: Bundle, method: str, config: Any, align: str, check: ManifoldCheck | None, quiet: bool
-) -> tuple[Inversion, dict[str, Any]]:
-    """Invert one photo and write what ``ganinv invert`` promises; the state of an interrupted run is kept until all is written."""
+    photo: str,
+    folder: Path,
+    gan: Bundle,
+    method: str,
+    config: Any,
+    align: str,
+    check: ManifoldCheck | None,
+    quiet: bool,
+) -> dict[str, Any]:
+    """Invert one photo, write what ``ganinv invert`` promises, and return the report; an interrupted run's state is kept until then."""
     from .. import METHODS
     from ..photos import load_target
     from ..report import make_report, staged, write_results
     from ..run import Progress, Resume
 
     file: str | Path = photo
-    if not Path(photo).exists() and photo in gan.photos:
-        file, align = gan.photos[photo], "none"
+    if (shipped := gan.shipped(photo)) is not None:
+        file, align = shipped, "none"
     with friendly_warnings(quiet):
         target = load_target(file, gan.resolution, align)
     with staged(folder):
@@ -142,59 +183,76 @@ def invert_one(
     tell_resumed(state, quiet)
 
     with progress_bar("{task.fields[values]}", quiet) as bar:
-        task = bar.add_task(Path(photo).name, total=None, values="")
+        name = shown(Path(photo).name)
+        task = bar.add_task(name, total=None, values="")
 
         def show(progress: Progress) -> None:
             values = "  ".join(f"{name} {value:.4f}" for name, value in progress.values.items())
-            bar.update(task, description=f"{Path(photo).name}: {progress.stage}", completed=progress.step, total=progress.steps, values=values)
+            bar.update(
+                task,
+                description=f"{name}: {progress.stage}",
+                completed=progress.step,
+                total=progress.steps,
+                values=values,
+            )
 
         with friendly_warnings(quiet):
             result = METHODS[method].function(gan, target, config, show, state)
         measured = None
         if check is not None and result.tuned:
             check.progress = lambda drawn, total: bar.update(
-                task, description=f"{Path(photo).name}: Fréchet distance", completed=drawn, total=total, values=""
+                task, description=f"{name}: Fréchet distance", completed=drawn, total=total, values=""
             )
-            measured = check(result)
+            with friendly_warnings(quiet):
+                measured = check(result)
     if check is not None and not result.tuned:
         note(f"{method} leaves the generator as it is: --frechet has nothing to measure", quiet)
-    report = make_report(result, photo, measured)
-    tell_replaced(folder, quiet)
-    write_results(folder, result, report)
+    try:
+        report = make_report(result, photo, measured)
+        tell_replaced(folder, quiet)
+        write_results(folder, result, report)
+    except Exception:
+        if state.path.is_file():
+            note(f"what was computed is kept: the same command goes on from {state.path}", quiet)
+        raise
     state.remove()
-    return result, report
+    return report
 
 
 def tell_replaced(folder: Path, quiet: bool) -> None:
     """Say whose results are about to be replaced."""
     try:
-        old = json.loads((folder / "report.json").read_text())
+        old = json.loads((folder / "report.json").read_text(encoding="utf-8"))
         note(f"replacing what was in {folder} ({old['photo']}, {old['method']}, MSE {old['scores']['mse']:.4g})", quiet)
     except (OSError, ValueError, KeyError, TypeError):
         return  # there was no report, or nothing that can be read
 
 
-def print_summary(rows: list[tuple[str, Path, Inversion, dict[str, Any]]]) -> None:
+def print_summary(rows: list[tuple[str, Path, dict[str, Any]]]) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    first = rows[0][3]
+    first = rows[0][2]
     trunk = next(iter(first["scores"]["perceptual"]))
-    table = Table(title=f"{first['method']} in {first['model']} (perceptual distance by {trunk})", title_justify="left", box=SIMPLE_HEAD)
+    table = Table(
+        title=f"{first['method']} in {first['model']} (perceptual distance by {trunk})",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+    )
     table.add_column("photo", overflow="fold")
     for name in ("MSE", "own noise", "PSNR (dB)", "SSIM", "perceptual", "seconds"):
         table.add_column(name, justify="right")
     measured = any("frechet" in report for *_, report in rows)
     if measured:
         table.add_column("Fréchet distance", justify="right")
-    for photo, _, _, report in rows:
+    for photo, _, report in rows:
         scores = report["scores"]
         psnr = "∞" if scores["psnr"] is None else f"{scores['psnr']:.1f}"
         cells = [f"{scores['mse']:.4f}", f"{scores['mse_own_noise']:.4f}", psnr, f"{scores['ssim']:.3f}"]
         cells += [f"{scores['perceptual'][trunk]:.3f}", f"{report['seconds']:.1f}"]
         if measured:
             cells.append(f"{report['frechet']['before']:.1f} → {report['frechet']['after']:.1f}")
-        table.add_row(Path(photo).name, *cells)
+        table.add_row(shown(Path(photo).name), *cells)
     console().print(table)
-    for _, folder, _, _ in rows:
+    for _, folder, _ in rows:
         typer.echo(f"{folder / 'comparison.png'}")

@@ -7,7 +7,7 @@ import json
 import typer
 
 from .app import app
-from .console import console
+from .console import console, echo_json, plain
 from .options import AsJson
 
 
@@ -23,13 +23,13 @@ def models(as_json: AsJson = False) -> None:
     found = []
     for name in names():
         facts = inspect_file(ASSETS / name / "model.safetensors")
-        card = json.loads((ASSETS / name / "card.json").read_text())
+        card = json.loads((ASSETS / name / "card.json").read_text(encoding="utf-8"))
         parameters = next(network["parameters"] for key, network in facts["networks"].items() if key != "D")
         trained_on = card.get("provenance", {}).get("training_images")
         entry = {"name": name, "resolution": facts["resolution"], "parameters": parameters, "trained_on": trained_on}
         found.append({**entry, "licence": card.get("licence"), "frechet": card.get("frechet")})
     if as_json:
-        typer.echo(json.dumps(found, indent=1, ensure_ascii=False))
+        echo_json(found)
         return
     if not found:
         typer.echo("No model ships with this installation; every command takes a StyleGAN2 file instead.")
@@ -37,7 +37,17 @@ def models(as_json: AsJson = False) -> None:
     table = Table("name", "resolution", "parameters", "trained on", "licence", "Fréchet distance")
     for entry in found:
         measured = entry["frechet"]
-        quality = "" if not measured else f"{measured['generator']:.1f} ({measured['features']}, {measured['n']} images)"
+        quality = (
+            "" if not measured else f"{measured['generator']:.1f} ({measured['features']}, {measured['n']} images)"
+        )
         size = f"{entry['resolution']} × {entry['resolution']}"
-        table.add_row(entry["name"], size, f"{entry['parameters']:,}", entry["trained_on"] or "", entry["licence"] or "", quality)
+        row = (
+            entry["name"],
+            size,
+            f"{entry['parameters']:,}",
+            entry["trained_on"] or "",
+            entry["licence"] or "",
+            quality,
+        )
+        table.add_row(*map(plain, row))
     console().print(table)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..errors import GanInvError
 from .console import complain, console, friendly_warnings, note, progress_bar
 from .options import Profile
 
@@ -16,17 +17,32 @@ if TYPE_CHECKING:
     from ..zoo import Bundle
 
 PHOTO_SETS = "heldout (in the domain), real (the portraits that ship, and variants of them), or a folder of pictures."
-StudyPhotos = Annotated[list[str] | None, typer.Argument(metavar="PHOTO", help="Picture files, or names of photos that ship.")]
+StudyPhotos = Annotated[
+    list[str] | None, typer.Argument(metavar="PHOTO", help="Picture files, or names of photos that ship.")
+]
 PhotoSet = Annotated[str | None, typer.Option("--set", metavar="SET", help=f"Instead of files: {PHOTO_SETS}")]
-Limit = Annotated[int | None, typer.Option("--images", min=1, metavar="N", help="At most so many photos (8 of heldout).")]
-StudyProfile = Annotated[Profile, typer.Option("--profile", help="fast: 20 steps a stage, 200 samples and 2 photos, a try.")]
-Samples = Annotated[int | None, typer.Option(min=0, metavar="N", help="Images behind a Fréchet distance (2000); 0 measures none.")]
+Limit = Annotated[
+    int | None, typer.Option("--images", min=1, metavar="N", help="At most so many photos (8 of heldout).")
+]
+StudyProfile = Annotated[
+    Profile, typer.Option("--profile", help="fast: 20 steps a stage, 200 samples and 2 photos, a try.")
+]
+Samples = Annotated[
+    int | None, typer.Option(min=0, metavar="N", help="Images behind a Fréchet distance (2000); 0 measures none.")
+]
 Trunk = Annotated[str, typer.Option(help="The network of the perceptual distance.")]
-Jobs = Annotated[int, typer.Option("--jobs", "-j", min=1, metavar="N", help="Photos inverted at the same time.", rich_help_panel="Machines")]
+Jobs = Annotated[
+    int,
+    typer.Option(
+        "--jobs", "-j", min=1, metavar="N", help="Photos inverted at the same time.", rich_help_panel="Machines"
+    ),
+]
 Backend = Annotated[
     str,
     typer.Option(
-        metavar="URL", help="local, dask://HOST:PORT or ray://HOST:PORT; dask://local and ray://local start N workers.", rich_help_panel="Machines"
+        metavar="URL",
+        help="local, dask://HOST:PORT or ray://HOST:PORT; dask://local and ray://local start N workers.",
+        rich_help_panel="Machines",
     ),
 ]
 
@@ -56,7 +72,9 @@ def run_study(
     unread: list[str] = []
     with friendly_warnings(quiet):
         targets = (
-            read_set(photo_set, gan, limit, align, unread.append) if photo_set else load_photos((files or [])[:limit], gan, align, unread.append)
+            read_set(photo_set, gan, limit, align, unread.append)
+            if photo_set
+            else load_photos((files or [])[:limit], gan, align, unread.append)
         )
     for sentence in unread:
         complain(sentence)
@@ -73,14 +91,20 @@ def run_study(
             bar.update(task, completed=done, total=of, values=name)
 
         try:
-            found = study(targets, source=photo_set or "files", profile=profile, progress=show, **options)
+            with friendly_warnings(quiet):
+                found = study(targets, source=photo_set or "files", profile=profile, progress=show, **options)
         except KeyboardInterrupt:
             typer.echo(f"{finished} of {total} tasks are kept: the same command goes on from there", err=True)
             raise
-    found.save(out)
+    unsaved = ""
+    try:
+        found.save(out)
+    except GanInvError as error:
+        unsaved = str(error)
     if not quiet:
         print_study(found)
-        typer.echo(f"{out / 'summary.md'}")
+        if not unsaved:
+            typer.echo(f"{out / 'summary.md'}")
     for warning in found.warnings:
         note(f"note: {warning.variant}, {warning.image}: {warning.reason}", quiet)
     reasons: dict[tuple[str, str], list[str]] = {}
@@ -88,7 +112,9 @@ def run_study(
         reasons.setdefault((failure.variant, failure.reason), []).append(failure.image)
     for (variant, reason), images in reasons.items():
         complain(f"{variant} failed on {', '.join(images)}: {reason}")
-    if unread or found.failures:
+    if unsaved:
+        complain(unsaved)
+    if unread or found.failures or unsaved:
         raise typer.Exit(1)
 
 
@@ -101,9 +127,13 @@ def print_study(study: Study) -> None:
     table.add_column("method", no_wrap=True)
     columns = [("mse", "MSE", ".4f"), ("mse_own_noise", "own noise", ".4f"), ("psnr", "PSNR (dB)", ".1f")]
     columns += [("ssim", "SSIM", ".3f"), ("perceptual", "perceptual", ".3f")]
-    columns += [("seconds", "seconds", ".2f"), *([("frechet_after", "Fréchet distance", ".1f")] if study.frechet else [])]
+    columns += [
+        ("seconds", "seconds", ".2f"),
+        *([("frechet_after", "Fréchet distance", ".1f")] if study.frechet else []),
+    ]
     for _, head, _ in columns:
-        table.add_column(head, justify="right", min_width=8, overflow="fold")  # on a narrow terminal the spread goes below the mean
+        # on a narrow terminal the spread goes below the mean
+        table.add_column(head, justify="right", min_width=8, overflow="fold")
     for name in study.variants:
         table.add_row(name, *(study.cell(name, column, digits) for column, _, digits in columns))
     if study.frechet:
@@ -112,5 +142,4 @@ def print_study(study: Study) -> None:
     for sentence in study.notes:
         typer.echo(sentence)
     for ordering in getattr(study, "orderings", []):
-        verdict = "held" if ordering.held else "not held"
-        typer.echo(f"{verdict}: {ordering.claim} (on {ordering.agreeing} of {ordering.photos} photos)")
+        typer.echo(f"{ordering.verdict}: {ordering.claim} (on {ordering.agreeing} of {ordering.photos} photos)")

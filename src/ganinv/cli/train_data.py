@@ -17,9 +17,17 @@ def data(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to put train.npy and heldout.npy.")] = DATA,
     images: Annotated[int | None, typer.Option(min=1, metavar="N", help="How many; the first N of the 40,000.")] = None,
     selection: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Draw the images of this selection instead (from `ganinv train select`), all of them.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Draw the images of this selection instead (from `ganinv train select`), all of them."
+        ),
     ] = None,
-    plain: Annotated[bool, typer.Option("--plain", help="Plain draws, not selected and not framed: what the first faces64 was trained on.")] = False,
+    plain: Annotated[
+        bool,
+        typer.Option(
+            "--plain", help="Plain draws, not selected and not framed: what the first faces64 was trained on."
+        ),
+    ] = False,
     jobs: Annotated[int, typer.Option(min=1, metavar="N", help="Processes.")] = 2,
     quiet: Quiet = False,
 ) -> None:
@@ -46,9 +54,15 @@ def data(
 
 @train_app.command()
 def select(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to keep the selection (.npz); one that is there is gone on with.")],
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="Where to keep the selection (.npz); one that is there is gone on with."),
+    ],
     images: Annotated[int | None, typer.Option(min=1, metavar="N", help="How many faces to select (40,000).")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, metavar="N", help="Of the draws to choose from (that of the selection that ships).")] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(min=0, metavar="N", help="Of the draws to choose from (that of the selection that ships)."),
+    ] = None,
     jobs: Annotated[int, typer.Option(min=1, metavar="N", help="Processes.")] = 2,
     quiet: Quiet = False,
 ) -> None:

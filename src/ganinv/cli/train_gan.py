@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .app import train_app
-from .console import note, progress_bar
-from .options import DATA, Quiet, Seed, Settings, configure
+from .console import note, open_model, progress_bar
+from .options import DATA, Device, Quiet, Seed, Settings, Where, configure
 
 if TYPE_CHECKING:
     from ..training.gan import GanConfig, Start
@@ -22,22 +22,37 @@ TINY_IMAGES = 2_000
 
 @train_app.command()
 def gan(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder of train.npy, or an array file uint8 [M, 3, R, R].")] = DATA,
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Checkpoint, snapshots, history, and the model in the end.")] = Path(
-        "runs/gan"
-    ),
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="The folder of train.npy, or an array file uint8 [M, 3, R, R].")
+    ] = DATA,
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", metavar="DIR", help="Checkpoint, snapshots, history, and the model in the end."),
+    ] = Path("runs/gan"),
     images: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Images shown in all, over all resolutions.", rich_help_panel="Settings")
+        int | None,
+        typer.Option(min=1, metavar="N", help="Images shown in all, over all resolutions.", rich_help_panel="Settings"),
     ] = None,
-    resolution: Annotated[int | None, typer.Option(metavar="R", help="Final resolution, a power of two from 8.", rich_help_panel="Settings")] = None,
-    batch: Annotated[int | None, typer.Option(min=1, metavar="N", help="Images a step.", rich_help_panel="Settings")] = None,
+    resolution: Annotated[
+        int | None,
+        typer.Option(metavar="R", help="Final resolution, a power of two from 8.", rich_help_panel="Settings"),
+    ] = None,
+    batch: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Images a step.", rich_help_panel="Settings")
+    ] = None,
     seed: Seed = None,
     start: Annotated[
         str | None,
-        typer.Option(metavar="MODEL", help="Go on from a trained model with its discriminator (faces64, or a file); --set channel_base=… widens it."),
+        typer.Option(
+            metavar="MODEL",
+            help="Go on from a trained model with its discriminator (faces64, or a file); --set channel_base=… widens it.",
+        ),
     ] = None,
     changes: Settings = None,
-    tiny: Annotated[bool, typer.Option("--tiny", help=f"A minute-long try: small networks, 16 x 16 pixels, {TINY_IMAGES:,} images.")] = False,
+    tiny: Annotated[
+        bool, typer.Option("--tiny", help=f"A minute-long try: small networks, 16 x 16 pixels, {TINY_IMAGES:,} images.")
+    ] = False,
+    device: Where = Device.CPU,
     quiet: Quiet = False,
 ) -> None:
     """Train a StyleGAN2 by progressive growing; the defaults are the recipe of faces64.
@@ -47,11 +62,14 @@ def gan(
     """
     from ..training.data import open_images
     from ..training.gan import Start, Trainer, train
-    from ..zoo import load
 
-    trained = None if start is None else Start.of_bundle(load(start))
+    trained = None if start is None else Start.of_bundle(open_model(start, quiet))
     config = training_config(tiny, images, resolution, trained)
-    config = configure(config, [f"{name}={value}" for name, value in (("batch", batch), ("seed", seed)) if value is not None] + (changes or []))
+    config = configure(
+        config,
+        [f"{name}={value}" for name, value in (("batch", batch), ("seed", seed)) if value is not None]
+        + (changes or []),
+    )
     path = folder if folder.suffix == ".npy" else folder / "train.npy"
     array = open_images(path)
     stage, started, before = 0, time.monotonic(), -1
@@ -66,16 +84,20 @@ def gan(
                 note(f"{stage} × {stage} pixels, from image {trainer.seen - config.batch:,}", quiet)
             rate = (trainer.seen - before) / (time.monotonic() - started)
             values = f"{rate:.0f} images/s  loss G {losses['loss_G']:.2f}  D {losses['loss_D']:.2f}"
-            bar.update(task, description=f"{stage} × {stage}", completed=trainer.seen - trainer.images_before, values=values)
+            bar.update(
+                task, description=f"{stage} × {stage}", completed=trainer.seen - trainer.images_before, values=values
+            )
 
         try:
-            trainer = train(config, array, out, show, trained)
+            trainer = train(config, array, out, show, trained, device)
         except KeyboardInterrupt:
             typer.echo(f"saved in {out}: the same command goes on from there", err=True)
             raise
     save_model(trainer, path, out)
     if not quiet:
-        typer.echo(f"{out / 'model.safetensors'}: trained on {trainer.seen:,} images in {trainer.seconds / 60:.1f} minutes")
+        typer.echo(
+            f"{out / 'model.safetensors'}: trained on {trainer.seen:,} images in {trainer.seconds / 60:.1f} minutes"
+        )
 
 
 def training_config(tiny: bool, images: int | None, resolution: int | None, start: Start | None = None) -> GanConfig:
@@ -94,9 +116,13 @@ def training_config(tiny: bool, images: int | None, resolution: int | None, star
     if start is not None:
         if resolution is not None and resolution < start.G.img_resolution:
             raise typer.BadParameter(
-                f"the model to start from draws {start.G.img_resolution} × {start.G.img_resolution} pixels", param_hint="--resolution"
+                f"the model to start from draws {start.G.img_resolution} × {start.G.img_resolution} pixels",
+                param_hint="--resolution",
             )
-        sizes = {name: start.G.config[name] for name in ("z_dim", "w_dim", "num_layers", "channel_base", "channel_max", "conv_clamp")}
+        sizes = {
+            name: start.G.config[name]
+            for name in ("z_dim", "w_dim", "num_layers", "channel_base", "channel_max", "conv_clamp")
+        }
         config = dataclasses.replace(config, **sizes)
         resolution = resolution or start.G.img_resolution
     if resolution is not None:
@@ -107,7 +133,9 @@ def training_config(tiny: bool, images: int | None, resolution: int | None, star
         while stages[-1].resolution < resolution:
             last = stages[-1]
             stages.append(Stage(2 * last.resolution, last.images, 2 * last.r1_gamma))
-        stages = [stage for stage in stages if stage.resolution <= resolution] or [dataclasses.replace(stages[0], resolution=resolution)]
+        stages = [stage for stage in stages if stage.resolution <= resolution] or [
+            dataclasses.replace(stages[0], resolution=resolution)
+        ]
     if start is not None:
         stages = [stage for stage in stages if stage.resolution >= start.G.img_resolution]
     if images is not None:
@@ -121,5 +149,8 @@ def save_model(trainer: Any, images: Path, out: Path) -> None:
     from ..checkpoints import save_native
 
     record = images.with_suffix(".json")
-    training = {**trainer.summary, "data": json.loads(record.read_text()) if record.is_file() else {"file": images.name}}
+    training = {
+        **trainer.summary,
+        "data": json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {"file": images.name},
+    }
     save_native(out / "model.safetensors", {"G_ema": trainer.G_ema, "D": trainer.D.D}, metadata={"training": training})

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..settings import SettingError
 from ..stylegan2 import Generator
 from ..stylegan2.generator import Fusion
 from .style import INPUT_SIZE, PReLU, Unit
@@ -39,7 +40,9 @@ class Consultation(nn.Module):
     ):
         super().__init__()
         if resolution < 32:
-            raise ValueError(f"HFGI fuses a layer at a quarter of the resolution, and there is none for {resolution} px: 32 px is the least")
+            raise SettingError(
+                f"HFGI fuses a layer at a quarter of the resolution, and there is none for {resolution} px: 32 px is the least"
+            )
         self.config: dict[str, Any] = dict(
             resolution=resolution, channels=channels, widths=list(widths), consultation_widths=list(consultation_widths)
         )
@@ -73,7 +76,9 @@ class Consultation(nn.Module):
 
 
 def _stem(in_channels: int, channels: int) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(in_channels, channels, 3, 1, 1, bias=False), nn.BatchNorm2d(channels), PReLU(channels))
+    return nn.Sequential(
+        nn.Conv2d(in_channels, channels, 3, 1, 1, bias=False), nn.BatchNorm2d(channels), PReLU(channels)
+    )
 
 
 def _stage(in_channels: int, channels: int, stride: int, units: int = 2) -> nn.Sequential:

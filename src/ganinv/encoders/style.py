@@ -16,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..settings import SettingError
+
 WIDTHS, UNITS = (16, 32, 64, 128), (2, 2, 3, 2)
 INPUT_SIZE = 256  # pixels at most, as in the papers
 COARSE, MIDDLE = 3, 7  # style vectors 0 to 2 read the coarsest map, 3 to 6 the middle one, the rest the finest
@@ -38,7 +40,9 @@ class SqueezeExcitation(nn.Module):
     def __init__(self, channels: int, reduction: int = 16):
         super().__init__()
         hidden = max(channels // reduction, 4)
-        self.body = nn.Sequential(nn.Conv2d(channels, hidden, 1), nn.ReLU(), nn.Conv2d(hidden, channels, 1), nn.Sigmoid())
+        self.body = nn.Sequential(
+            nn.Conv2d(channels, hidden, 1), nn.ReLU(), nn.Conv2d(hidden, channels, 1), nn.Sigmoid()
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return x * self.body(x.mean(dim=(2, 3), keepdim=True))
@@ -52,7 +56,9 @@ class Unit(nn.Module):
         if in_channels == out_channels:
             self.shortcut: nn.Module = nn.MaxPool2d(1, stride)
         else:
-            self.shortcut = nn.Sequential(nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels))
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels)
+            )
         self.body = nn.Sequential(
             nn.BatchNorm2d(in_channels),
             nn.Conv2d(in_channels, out_channels, 3, 1, 1, bias=False),
@@ -71,10 +77,14 @@ class Trunk(nn.Module):
 
     def __init__(self, in_channels: int = 3, widths: Sequence[int] = WIDTHS, units: Sequence[int] = UNITS):
         super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(in_channels, widths[0], 3, 1, 1, bias=False), nn.BatchNorm2d(widths[0]), PReLU(widths[0]))
+        self.stem = nn.Sequential(
+            nn.Conv2d(in_channels, widths[0], 3, 1, 1, bias=False), nn.BatchNorm2d(widths[0]), PReLU(widths[0])
+        )
         stages, before = [], widths[0]
         for width, count in zip(widths, units, strict=True):
-            stages.append(nn.Sequential(*[Unit(before if k == 0 else width, width, 2 if k == 0 else 1) for k in range(count)]))
+            stages.append(
+                nn.Sequential(*[Unit(before if k == 0 else width, width, 2 if k == 0 else 1) for k in range(count)])
+            )
             before = width
         self.stages = nn.ModuleList(stages)
 
@@ -127,6 +137,10 @@ class StyleEncoder(nn.Module):
         channels: int = 64,
     ):
         super().__init__()
+        if resolution < 16:
+            raise SettingError(
+                f"the encoder's trunk halves an image four times, so {resolution} px are too few: 16 px is the least"
+            )
         self.config: dict[str, Any] = dict(
             resolution=resolution,
             num_ws=num_ws,
@@ -142,8 +156,10 @@ class StyleEncoder(nn.Module):
         self.trunk = Trunk(in_channels)
         if pyramid:
             self.lateral = nn.ModuleList(nn.Conv2d(width, channels, 1) for width in WIDTHS[1:])
-        sizes = [self.input_size // 16 * (2 ** self._level(i)) for i in range(num_ws)]
-        self.heads = nn.ModuleList(Map2Style(channels if pyramid else WIDTHS[-1], channels, size, w_dim) for size in sizes)
+        sizes = (self.input_size // 16 * (2 ** self._level(i)) for i in range(num_ws))
+        self.heads = nn.ModuleList(
+            Map2Style(channels if pyramid else WIDTHS[-1], channels, size, w_dim) for size in sizes
+        )
         self.to(memory_format=torch.channels_last)
 
     def _level(self, i: int) -> int:
@@ -164,7 +180,9 @@ class StyleEncoder(nn.Module):
         if not self.progressive:
             return torch.stack([head(levels[self._level(i)]) for i, head in enumerate(self.heads)], dim=1)
         w0 = self.heads[0](levels[0])
-        vectors = [w0] + [w0 + self.heads[i](levels[self._level(i)]) if i <= self.stage else w0 for i in range(1, self.num_ws)]
+        vectors = [w0] + [
+            w0 + self.heads[i](levels[self._level(i)]) if i <= self.stage else w0 for i in range(1, self.num_ws)
+        ]
         return torch.stack(vectors, dim=1)
 
 

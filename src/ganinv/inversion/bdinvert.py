@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import torch
 import torch.nn.functional as F
@@ -33,8 +33,11 @@ from torch import Tensor
 from ..encoders.base_code import BaseCodeEncoder
 from ..encoders.weights import encoder_for
 from ..perception.features import EFFICIENTNET
-from ..photos import check_images
 from ..run import Callback, Loop, Resume
+from ..settings import Checked, Count, Several, Weight, encoder_of
+from ..stylegan2.controls import Controls
+from .chunks import in_chunks
+from .register import SEARCH, method
 from .result import Inversion, config_dict
 
 if TYPE_CHECKING:
@@ -59,11 +62,11 @@ class PNormSpace:
     def of(cls, gan: Bundle, samples: int = 100_000) -> PNormSpace:
         """From ``samples`` random codes (the paper takes a million, in 512 dimensions). Directions without variance count as a millionth of the
         largest one."""
-        z = torch.randn(samples, gan.G.z_dim, generator=torch.Generator().manual_seed(123))
+        z = gan.randn([samples, gan.G.z_dim], torch.Generator().manual_seed(123))
         with torch.no_grad():
             p = to_p(gan.G.mapping(z)[:, 0])
-        variance, axes = torch.linalg.eigh(torch.cov(p.t()))
-        return cls(p.mean(dim=0), axes, variance.clamp(min=1e-6 * variance.max().item()).sqrt())
+        variance, axes = torch.linalg.eigh(torch.cov(p.t()).cpu())  # not every device has it
+        return cls(p.mean(dim=0), gan.place(axes), gan.place(variance.clamp(min=1e-6 * variance.max().item()).sqrt()))
 
     def __call__(self, ws: Tensor) -> Tensor:
         """n(w) of codes ``[..., w_dim]``, the same shape."""
@@ -76,7 +79,7 @@ def to_p(ws: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class BDInvert:
+class BDInvert(Checked):
     """The authors' settings, but for the trunk (theirs is VGG16), whose distances are about eight times LPIPS': their weight of 10 is 1.25 here.
 
     Attributes:
@@ -86,19 +89,25 @@ class BDInvert:
         samples: random codes that P-norm+ space is computed from.
     """
 
-    encoder: str = "bdinvert"
-    steps: int = 1200
-    lr: float = 0.01
-    mse_weight: float = 1.0
-    perceptual_weight: float = 1.25
-    base_weight: float = 10.0
-    norm_weight: float = 0.01
+    encoder: Annotated[str, encoder_of("bdinvert")] = "bdinvert"
+    steps: Count = 1200
+    lr: Weight = 0.01
+    mse_weight: Weight = 1.0
+    perceptual_weight: Weight = 1.25
+    base_weight: Weight = 10.0
+    norm_weight: Weight = 0.01
     trunk: str = EFFICIENTNET
-    samples: int = 100_000
+    samples: Several = 100_000
 
 
+@method("bdinvert", BDInvert(), "optimise feature maps of an early layer beside w+", SEARCH, recipe="bdinvert")
+@in_chunks(8)
 def bdinvert(
-    gan: Bundle, target: Tensor, config: BDInvert | None = None, callback: Callback | None = None, resume: Resume | None = None
+    gan: Bundle,
+    target: Tensor,
+    config: BDInvert | None = None,
+    callback: Callback | None = None,
+    resume: Resume | None = None,
 ) -> Inversion:
     """Invert photos ``[N, 3, R, R]`` in [-1, 1], all N side by side, with the generator's constant noise; the base codes are ``Inversion.base``.
 
@@ -108,12 +117,11 @@ def bdinvert(
     from ..perception.perceptual import load_perceptual  # lpips and torchvision take a second or two to import
 
     config = config or BDInvert()
-    check_images(target, gan.G.img_resolution)
     began = time.perf_counter() - (resume.seconds if resume else 0.0)
     encoder = encoder_for("bdinvert", gan, config.encoder, BaseCodeEncoder)
     S, n, layer = gan.G.synthesis, len(target), encoder.layer
     space = PNormSpace.of(gan, config.samples)
-    perceptual = load_perceptual(config.trunk) if config.perceptual_weight else None
+    perceptual = load_perceptual(config.trunk, target.device) if config.perceptual_weight else None
     w = gan.G.mapping.w_avg.repeat(n, gan.G.num_ws, 1)
     with torch.no_grad():
         features = perceptual.features(target) if perceptual else None
@@ -127,24 +135,31 @@ def bdinvert(
     for step in loop:
         image = S(w, base={layer: f})
         mse = (image - target).square().mean(dim=(1, 2, 3))
-        distance = perceptual(image, features) if perceptual and features else torch.zeros(n)
+        distance = perceptual(image, features) if perceptual and features else torch.zeros_like(mse)
         base = (f - f0).square().mean(dim=(1, 2, 3))
         norm = space(w).square().mean(dim=(1, 2))
-        loss = config.mse_weight * mse + config.perceptual_weight * distance + config.base_weight * base + config.norm_weight * norm
+        loss = (
+            config.mse_weight * mse
+            + config.perceptual_weight * distance
+            + config.base_weight * base
+            + config.norm_weight * norm
+        )
         adam.zero_grad()
         loss.sum().backward()  # a sum, so that no photo knows of the others
         adam.step()
         terms = {"mse": mse, "distance": distance, "base": base, "norm": norm}
-        history += [{"photo": i, "step": step, **{name: term[i].item() for name, term in terms.items()}} for i in range(n)]
+        history += [
+            {"photo": i, "step": step, **{name: term[i].item() for name, term in terms.items()}} for i in range(n)
+        ]
         loop.report(**{name: term.mean() for name, term in terms.items()})
     return Inversion(
         "bdinvert",
         gan,
         target,
         w.detach(),
+        Controls.of(base={layer: f.detach()}),
         initial=initial,
         history=history,
         seconds=time.perf_counter() - began,
         config=config_dict(config),
-        base={layer: f.detach()},
     )

@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..devices import randn
 from ..stylegan2 import Generator
-from .result import Deltas, make_deltas
+from .result import Deltas, distance, make_deltas
 
 
 def trainable_copy(G: Generator) -> tuple[Generator, list[nn.Parameter]]:
@@ -60,10 +61,11 @@ class Clone:
         lr_G, lr_latent, lr_noise: Adam's learning rates for the weights, the codes and what is added to the noise maps; 0 leaves the codes alone.
         tune_noise: whether the photos' constant noise maps are tuned.
         betas: of Adam.
+        max_travel: how far a code may get from its start, as :func:`distance` measures it; ``None`` sets no limit.
 
     Attributes:
         G, weights: the copy, and its parameters that move.
-        ws: the codes.
+        ws: the codes, ``ws_start`` those at the start.
         offsets: what is added to the photos' activations through their noise maps, ``{layer: [n, 1, r, r]}``. This is what is tuned, and not
             the maps: their strengths differ by orders of magnitude from layer to layer, and stay fixed.
     """
@@ -77,14 +79,25 @@ class Clone:
         lr_noise: float = 0.0,
         tune_noise: bool = False,
         betas: tuple[float, float] = (0.9, 0.999),
+        max_travel: float | None = None,
     ):
         self.original = G
         self.G, self.weights = trainable_copy(G)
-        self.ws = ws.clone().requires_grad_(lr_latent > 0)
+        self.ws, self.ws_start, self.max_travel = ws.clone().requires_grad_(lr_latent > 0), ws, max_travel
         self.own, self.units = G.synthesis.noise(), noise_units(G)
-        self.offsets = {name: torch.zeros(len(ws), *maps.shape[1:]).requires_grad_() for name, maps in self.own.items() if tune_noise}
-        moved: list[tuple[list[Tensor], float]] = [([*self.weights], lr_G), ([*self.offsets.values()], lr_noise), ([self.ws], lr_latent)]
-        self.adam = torch.optim.Adam([{"params": tensors, "lr": lr} for tensors, lr in moved if tensors and lr], betas=betas, fused=True)
+        self.offsets = {
+            name: maps.new_zeros(len(ws), *maps.shape[1:]).requires_grad_()
+            for name, maps in self.own.items()
+            if tune_noise
+        }
+        moved: list[tuple[list[Tensor], float]] = [
+            ([*self.weights], lr_G),
+            ([*self.offsets.values()], lr_noise),
+            ([self.ws], lr_latent),
+        ]
+        self.adam = torch.optim.Adam(
+            [{"params": tensors, "lr": lr} for tensors, lr in moved if tensors and lr], betas=betas, fused=True
+        )
         self._rates = [group["lr"] for group in self.adam.param_groups]
 
     @property
@@ -111,9 +124,12 @@ class Clone:
         n = len(self.ws) if pinned else 0
         codes, noise, ws, drawn = ([self.ws], self.noise, None, {}) if pinned else ([], {}, None, {})
         if fresh:
-            ws = self.G.mapping(torch.randn(fresh, self.G.z_dim, generator=random))
-            drawn = {name: torch.randn(fresh, *maps.shape[1:], generator=random) for name, maps in self.own.items()}
-            noise = {name: torch.cat([noise[name].expand(n, -1, -1, -1), maps]) if pinned else maps for name, maps in drawn.items()}
+            ws = self.G.mapping(randn([fresh, self.G.z_dim], random, self.G.device))
+            drawn = self.original.synthesis.random_noise(fresh, random)
+            noise = {
+                name: torch.cat([noise[name].expand(n, -1, -1, -1), maps]) if pinned else maps
+                for name, maps in drawn.items()
+            }
             codes = [*codes, ws]
         return Fakes(self.G.synthesis(torch.cat(codes), noise=noise), n, ws, drawn)
 
@@ -123,12 +139,21 @@ class Clone:
             return self.original.synthesis(fake.ws, noise=fake.noise)
 
     def step(self, loss: Tensor, rate: float = 1.0) -> None:
-        """One step of Adam down ``loss``, at ``rate`` times the learning rates."""
+        """One step of Adam down ``loss``, at ``rate`` times the learning rates; codes that got too far are pulled back to the limit."""
         for group, lr in zip(self.adam.param_groups, self._rates, strict=True):
             group["lr"] = lr * rate
         self.adam.zero_grad()
         loss.backward()
         self.adam.step()
+        if self.max_travel is not None:
+            with torch.no_grad():
+                allowed = (self.max_travel / self.travel.clamp(min=1e-12)).clamp(max=1)[:, None, None]
+                self.ws.copy_(self.ws_start + (self.ws - self.ws_start) * allowed)
+
+    @property
+    def travel(self) -> Tensor:
+        """How far the codes are from their starts, ``[n]``."""
+        return distance(self.ws.detach(), self.ws_start)
 
     def deltas(self) -> Deltas:
         """What was added to the weights, rounded to float16."""

@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from ..run import Callback, Resume
+from .chunks import in_chunks
 from .psp import Encode, encode
+from .register import ENCODER, method
 from .result import Inversion
 
 if TYPE_CHECKING:
@@ -25,7 +27,15 @@ if TYPE_CHECKING:
 E4E = Encode(encoder="e4e")
 
 
-def e4e(gan: Bundle, target: Tensor, config: Encode | None = None, callback: Callback | None = None, resume: Resume | None = None) -> Inversion:
+@method("e4e", E4E, "one pass of an encoder that stays near W", ENCODER, recipe="e4e")
+@in_chunks(64)
+def e4e(
+    gan: Bundle,
+    target: Tensor,
+    config: Encode | None = None,
+    callback: Callback | None = None,
+    resume: Resume | None = None,
+) -> Inversion:
     """Invert photos ``[N, 3, R, R]`` in [-1, 1] by one pass of e4e's encoder.
 
     Raises:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
 from torch import Tensor
@@ -27,8 +27,9 @@ from ..encoders.masked import MaskedEncoder
 from ..encoders.weights import encoder_for
 from ..errors import GanInvError
 from ..perception.features import EFFICIENTNET
-from ..photos import check_images
 from ..run import Callback, Loop, Resume
+from ..settings import Checked, Count, Positive, Weight, encoder_of
+from .register import SEARCH, method
 from .result import Inversion, config_dict
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ LINE_SEARCH = 10  # evaluations at most (older versions of PyTorch know no limit
 
 
 @dataclass(frozen=True)
-class Ensemble:
+class Ensemble(Checked):
     """The authors' steps, weights and length of a line search; ``perceptual_weight`` is their .5 divided by 8, because our trunk's distances are
     about eight times those of AlexNet. ``memory`` is ours.
 
@@ -49,15 +50,16 @@ class Ensemble:
         memory: steps that its estimate of the curvature remembers.
     """
 
-    encoder: str = "ensemble"
-    steps: int = 500
-    l1_weight: float = 0.5
-    perceptual_weight: float = 0.0625
-    latent_weight: float = 0.25
-    memory: int = 10
+    encoder: Annotated[str, encoder_of("ensemble")] = "ensemble"
+    steps: Count = 500
+    l1_weight: Weight = 0.5
+    perceptual_weight: Weight = 0.0625
+    latent_weight: Weight = 0.25
+    memory: Positive = 10
     trunk: str = EFFICIENTNET
 
 
+@method("ensemble", Ensemble(), "an encoder, then L-BFGS in W+", SEARCH, recipe="ensemble")
 def ensemble(
     gan: Bundle,
     target: Tensor,
@@ -76,11 +78,11 @@ def ensemble(
         GanInvError: the photos are not finite, or not of the generator's resolution, the mask does not fit them, or the bundle has no such encoder.
     """
     config = config or Ensemble()
-    check_images(target, gan.G.img_resolution)
     known = _check_mask(mask, target)
     began = time.perf_counter() - (resume.seconds if resume else 0.0)
     encoder = encoder_for("ensemble", gan, config.encoder, MaskedEncoder)
-    stage = "ensemble" if mask is None else f"ensemble, mask {fingerprint(known)[:6]},"  # a resumed run has to have the same mask
+    # a resumed run has to have the same mask
+    stage = "ensemble" if mask is None else f"ensemble, mask {fingerprint(known)[:6]},"
     codes, initial = [], []
     history: list[dict[str, float]] = []
     for i in range(len(target)):
@@ -107,10 +109,12 @@ def _check_mask(mask: Tensor | None, target: Tensor) -> Tensor:
     if mask is None:
         return target.new_ones(n, 1, height, width)
     if mask.shape not in ((n, 1, height, width), (1, 1, height, width)) or not ((mask == 0) | (mask == 1)).all():
-        raise GanInvError(f"a mask has to be [{n}, 1, {height}, {width}] of zeros and ones, not {list(mask.shape)}: one where the photo is known.")
+        raise GanInvError(
+            f"a mask has to be [{n}, 1, {height}, {width}] of zeros and ones, not {list(mask.shape)}: one where the photo is known."
+        )
     if not mask.flatten(1).any(dim=1).all():
         raise GanInvError("a mask hides its whole photo: let it be one where the photo is known.")
-    return mask.to(target.dtype).expand(n, -1, -1, -1)
+    return mask.to(target).expand(n, -1, -1, -1)
 
 
 class Objective:
@@ -125,7 +129,7 @@ class Objective:
 
         self.G, self.x, self.mask, self.encoder, self.config = gan.G, x * mask, mask, encoder, config
         self.part = mask.mean()
-        self.perceptual = load_perceptual(config.trunk) if config.perceptual_weight else None
+        self.perceptual = load_perceptual(config.trunk, x.device) if config.perceptual_weight else None
         with torch.no_grad():
             self.features = self.perceptual.features(self.x) if self.perceptual else None
             self.offset = encoder(self.x, mask)
@@ -136,9 +140,15 @@ class Objective:
         image = self.G.synthesis(w) * self.mask
         difference = image - self.x
         l1 = difference.abs().mean() / self.part
-        distance = self.perceptual(image, self.features).mean() / self.part if self.perceptual and self.features else torch.zeros([])
+        distance = (
+            self.perceptual(image, self.features).mean() / self.part
+            if self.perceptual and self.features
+            else torch.zeros_like(l1)
+        )
         latent = (self.encoder(image, self.mask) - self.offset).square().mean()
-        loss = self.config.l1_weight * l1 + self.config.perceptual_weight * distance + self.config.latent_weight * latent
+        loss = (
+            self.config.l1_weight * l1 + self.config.perceptual_weight * distance + self.config.latent_weight * latent
+        )
         mse = difference.detach().square().mean() / self.part
         terms = {"loss": loss, "l1": l1, "distance": distance, "latent": latent, "mse": mse}
         return loss, {name: term.item() for name, term in terms.items()}
@@ -149,7 +159,9 @@ def _descend(
 ) -> tuple[Tensor, list[dict[str, float]]]:
     """Full-batch L-BFGS with a line search (strong Wolfe conditions): the code found, and the terms after every step."""
     w = objective.start.clone().requires_grad_()
-    lbfgs = torch.optim.LBFGS([w], max_iter=1, max_eval=1 + LINE_SEARCH, history_size=config.memory, line_search_fn="strong_wolfe")
+    lbfgs = torch.optim.LBFGS(
+        [w], max_iter=1, max_eval=1 + LINE_SEARCH, history_size=config.memory, line_search_fn="strong_wolfe"
+    )
     history: list[dict[str, float]] = []
     last: dict[str, Any] = {}
 

@@ -34,7 +34,13 @@ class Game:
     """
 
     def __init__(self, D: nn.Module, reals: Reals, lambda_adv: float, lambda_global: float, lr: float, r1: float):
-        self.D, self.reals, self.lambda_adv, self.lambda_global, self.r1 = copy.deepcopy(D), reals, lambda_adv, lambda_global, r1
+        self.D, self.reals, self.lambda_adv, self.lambda_global, self.r1 = (
+            copy.deepcopy(D),
+            reals,
+            lambda_adv,
+            lambda_global,
+            r1,
+        )
         self.adam = torch.optim.Adam(self.D.requires_grad_(True).parameters(), lr=lr, betas=(0.0, 0.99), fused=True)
 
     @property
@@ -52,7 +58,9 @@ class Game:
         if fake.pinned:
             real = torch.cat([x, real])
         logits_real = self.D(real.requires_grad_(penalised))
-        loss = self._weigh(*by_part(logits_real, fake.pinned, sign=-1)) + self._weigh(*by_part(self.D(fake.images.detach()), fake.pinned, sign=1))
+        loss = self._weigh(*by_part(logits_real, fake.pinned, sign=-1)) + self._weigh(
+            *by_part(self.D(fake.images.detach()), fake.pinned, sign=1)
+        )
         row = {}
         if penalised:
             row["r1"] = r1_from_logits(logits_real, real)

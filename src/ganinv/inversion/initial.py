@@ -15,7 +15,13 @@ if TYPE_CHECKING:
     from ..zoo import Bundle
 
 
-def estimate(gan: Bundle, target: Tensor, config: Projection | ReStyle, callback: Callback | None = None, resume: Resume | None = None) -> Inversion:
+def estimate(
+    gan: Bundle,
+    target: Tensor,
+    config: Projection | ReStyle,
+    callback: Callback | None = None,
+    resume: Resume | None = None,
+) -> Inversion:
     """Photos ``[N, 3, R, R]`` in [-1, 1] by whichever of the two methods ``config`` is for.
 
     Raises:

@@ -12,15 +12,17 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import torch
 from torch import Tensor
 
 from ..encoders.style import StyleEncoder
 from ..encoders.weights import encoder_for
-from ..photos import check_images
 from ..run import Callback, Loop, Resume
+from ..settings import Checked, encoder_of
+from .chunks import in_chunks
+from .register import ENCODER, method
 from .result import Inversion, config_dict
 
 if TYPE_CHECKING:
@@ -28,17 +30,25 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Encode:
+class Encode(Checked):
     """One pass of an encoder.
 
     Attributes:
         encoder: name of one that ships with the bundle (``"psp"`` or ``"e4e"``), or the file of one.
     """
 
-    encoder: str = "psp"
+    encoder: Annotated[str, encoder_of("psp", "e4e")] = "psp"
 
 
-def psp(gan: Bundle, target: Tensor, config: Encode | None = None, callback: Callback | None = None, resume: Resume | None = None) -> Inversion:
+@method("psp", Encode("psp"), "one pass of an encoder into W+", ENCODER, recipe="psp")
+@in_chunks(64)
+def psp(
+    gan: Bundle,
+    target: Tensor,
+    config: Encode | None = None,
+    callback: Callback | None = None,
+    resume: Resume | None = None,
+) -> Inversion:
     """Invert photos ``[N, 3, R, R]`` in [-1, 1] by one pass of pSp's encoder; there is nothing to ``resume``.
 
     Raises:
@@ -47,9 +57,10 @@ def psp(gan: Bundle, target: Tensor, config: Encode | None = None, callback: Cal
     return encode("psp", gan, target, config or Encode(), callback, resume)
 
 
-def encode(method: str, gan: Bundle, target: Tensor, config: Encode, callback: Callback | None, resume: Resume | None) -> Inversion:
+def encode(
+    method: str, gan: Bundle, target: Tensor, config: Encode, callback: Callback | None, resume: Resume | None
+) -> Inversion:
     """One pass of ``config.encoder``: what pSp and e4e, which differ in their training, have in common."""
-    check_images(target, gan.G.img_resolution)
     encoder = encoder_for(method, gan, config.encoder, StyleEncoder, in_channels=3)
     began = time.perf_counter() - (resume.seconds if resume else 0.0)
     G, history = gan.G, list[dict[str, float]]()
@@ -62,4 +73,13 @@ def encode(method: str, gan: Bundle, target: Tensor, config: Encode, callback: C
             mse = (G.synthesis(ws) - target).square().mean(dim=(1, 2, 3))
             history += [{"photo": i, "step": step, "mse": value} for i, value in enumerate(mse.tolist())]
             loop.report(mse=mse.mean())
-    return Inversion(method, gan, target, ws, initial=initial, history=history, seconds=time.perf_counter() - began, config=config_dict(config))
+    return Inversion(
+        method,
+        gan,
+        target,
+        ws,
+        initial=initial,
+        history=history,
+        seconds=time.perf_counter() - began,
+        config=config_dict(config),
+    )

@@ -21,11 +21,13 @@ import torch
 from torch import Tensor
 
 from ..perception.features import EFFICIENTNET
-from ..photos import check_images
 from ..run import Callback, DivergenceWarning, Loop, Resume, Watch
+from ..settings import Checked, Count, Number, Seed, Weight
+from ..stylegan2.controls import Controls, stacked
 from .clone import Clone
 from .initial import estimate
 from .projection import Projection
+from .register import TUNING, method
 from .restyle import RESTYLE_E4E, ReStyle
 from .result import Deltas, Inversion, config_dict
 
@@ -38,7 +40,7 @@ PIVOT = Projection(space="w", steps=450, w_avg_samples=600, lr=0.01)
 
 
 @dataclass(frozen=True)
-class PTI:
+class PTI(Checked):
     """The authors' defaults, but for the trunk (theirs is AlexNet) and with it ``stop_distance`` (theirs, .06, is on AlexNet's scale).
 
     Attributes:
@@ -49,19 +51,20 @@ class PTI:
         pivot: how the pivot is found: by an encoder that stays near W (as HyperStyle's authors do it), or by projection into W (:data:`PIVOT`).
     """
 
-    steps: int = 350
-    lr: float = 3e-4
-    perceptual_weight: float = 1.0
-    l2_weight: float = 1.0
+    steps: Count = 350
+    lr: Weight = 3e-4
+    perceptual_weight: Weight = 1.0
+    l2_weight: Weight = 1.0
     trunk: str = EFFICIENTNET
-    stop_distance: float | None = None
-    locality_weight: float = 0.0
-    alpha: float = 15.0
-    locality_psi: float = 0.5
+    stop_distance: Weight | None = None
+    locality_weight: Weight = 0.0
+    alpha: Number = 15.0
+    locality_psi: Number = 0.5
     pivot: Projection | ReStyle = RESTYLE_E4E
-    seed: int = 0
+    seed: Seed = 0
 
 
+@method("pti", PTI(), "pivot near W, then tune the generator", TUNING)
 def pti(
     gan: Bundle,
     target: Tensor,
@@ -81,30 +84,30 @@ def pti(
         GanInvError: the photos are not finite, or not of the generator's resolution, or the first loss is not finite.
     """
     config = config or PTI()
-    check_images(target, gan.G.img_resolution)
     began = time.perf_counter()
     if start is None:
         start = estimate(gan, target, config.pivot, callback, resume)
+    ws = gan.place(start.ws)
     deltas: list[Deltas] = []
     history: list[dict[str, float]] = []
     sentences: list[str] = []
     for i in range(len(target)):
-        delta, rows, sentence = _tune(gan, target[i : i + 1], start.ws[i : i + 1], config, callback, resume, i)
+        delta, rows, sentence = _tune(gan, target[i : i + 1], ws[i : i + 1], config, callback, resume, i)
         deltas.append(delta)
         history += rows
         sentences.append(sentence)
         if sentence:
-            warnings.warn(sentence, DivergenceWarning, stacklevel=2)
+            warnings.warn(sentence, DivergenceWarning, stacklevel=3)  # past what the register puts around methods
     with torch.no_grad():
-        initial = gan.G.synthesis(start.ws)
+        initial = gan.G.synthesis(ws)
     return Inversion(
         "pti",
         gan,
         target,
-        start.ws,
-        None,
-        deltas,
+        ws,
+        Controls.of(weights=stacked(deltas)),
         initial=initial,
+        initial_ws=start.ws,
         history=history,
         seconds=time.perf_counter() - began + (resume.seconds if resume else 0.0),
         config=config_dict(config),
@@ -118,13 +121,15 @@ def _tune(
     from ..perception.perceptual import load_perceptual  # lpips and torchvision take a second or two to import
 
     clone = Clone(gan.G, pivot, config.lr)
-    perceptual = load_perceptual(config.trunk)
+    perceptual = load_perceptual(config.trunk, x.device)
     with torch.no_grad():
         features = perceptual.features(x)
     random = torch.Generator().manual_seed(config.seed)
     watch = Watch(clone.weights, "PTI", f"lr (now {config.lr:g})")
     history: list[dict[str, float]] = []
-    loop = Loop(f"pti {photo + 1}", config.steps, callback, resume, **clone.state, random=random, watch=watch, history=history)
+    loop = Loop(
+        f"pti {photo + 1}", config.steps, callback, resume, **clone.state, random=random, watch=watch, history=history
+    )
     for step in loop:
         image = clone.reconstruct()
         distance = perceptual(image, features).mean()
@@ -140,7 +145,7 @@ def _tune(
             continue
         loss = config.perceptual_weight * distance + config.l2_weight * mse
         if config.locality_weight:
-            z = torch.randn(1, gan.G.z_dim, generator=random)
+            z = gan.randn([1, gan.G.z_dim], random)
             with torch.no_grad():
                 direction = gan.G.mapping(z, config.locality_psi) - pivot
                 w_r = pivot + config.alpha * direction / direction.norm(dim=(1, 2), keepdim=True)

@@ -12,15 +12,17 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import torch
 from torch import Tensor
 
 from ..encoders.style import StyleEncoder
 from ..encoders.weights import encoder_for, trained_for
-from ..photos import check_images
 from ..run import Callback, Loop, Resume
+from ..settings import Checked, Positive, encoder_of
+from .chunks import in_chunks
+from .register import PASSES, method
 from .result import Inversion, config_dict
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class ReStyle:
+class ReStyle(Checked):
     """Residual passes of an encoder.
 
     Attributes:
@@ -36,21 +38,29 @@ class ReStyle:
         iterations: passes, as many as in training (5 in the paper).
     """
 
-    encoder: str = "restyle-e4e"
-    iterations: int = 3
+    encoder: Annotated[str, encoder_of("restyle-psp", "restyle-e4e")] = "restyle-e4e"
+    iterations: Positive = 3
 
 
 RESTYLE_PSP, RESTYLE_E4E = ReStyle("restyle-psp"), ReStyle("restyle-e4e")
 
 
-def restyle(gan: Bundle, target: Tensor, config: ReStyle | None = None, callback: Callback | None = None, resume: Resume | None = None) -> Inversion:
+@method("restyle-e4e", RESTYLE_E4E, "an encoder that corrects itself, near W", PASSES, recipe="restyle")
+@method("restyle-psp", RESTYLE_PSP, "an encoder that corrects itself, into W+", PASSES, recipe="restyle")
+@in_chunks(64)
+def restyle(
+    gan: Bundle,
+    target: Tensor,
+    config: ReStyle | None = None,
+    callback: Callback | None = None,
+    resume: Resume | None = None,
+) -> Inversion:
     """Invert photos ``[N, 3, R, R]`` in [-1, 1]; the history has the error of every pass.
 
     Raises:
         GanInvError: the photos are not finite, or not of the generator's resolution, or the bundle has no such encoder.
     """
     config = config or ReStyle()
-    check_images(target, gan.G.img_resolution)
     encoder = encoder_for("restyle-psp", gan, config.encoder, StyleEncoder, in_channels=6)
     method = trained_for(encoder)
     began = time.perf_counter() - (resume.seconds if resume else 0.0)
@@ -66,4 +76,13 @@ def restyle(gan: Bundle, target: Tensor, config: ReStyle | None = None, callback
             mse = (image - target).square().mean(dim=(1, 2, 3))
             history += [{"photo": i, "step": step, "mse": value} for i, value in enumerate(mse.tolist())]
             loop.report(mse=mse.mean())
-    return Inversion(method, gan, target, ws, initial=initial, history=history, seconds=time.perf_counter() - began, config=config_dict(config))
+    return Inversion(
+        method,
+        gan,
+        target,
+        ws,
+        initial=initial,
+        history=history,
+        seconds=time.perf_counter() - began,
+        config=config_dict(config),
+    )

@@ -70,7 +70,7 @@ def path_length_penalty(images: Tensor, ws: Tensor, mean_length: Tensor, decay: 
     Returns:
         the penalty (a scalar, to be weighted by 2, and by k when computed every k-th step) and the new ``mean_length``.
     """
-    noise = torch.randn_like(images) / math.sqrt(images.shape[2] * images.shape[3])
+    noise = torch.randn_like(images, device="cpu").to(images.device) / math.sqrt(images.shape[2] * images.shape[3])
     (gradient,) = torch.autograd.grad((images * noise).sum(), ws, create_graph=True)
     lengths = gradient.square().sum(dim=2).mean(dim=1).sqrt()
     mean_length = mean_length.lerp(lengths.detach().mean(), decay)

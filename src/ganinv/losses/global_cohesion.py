@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..devices import randn
 from ..stylegan2 import Generator
 from .adversarial import discriminator_loss, generator_loss
 
@@ -77,14 +78,22 @@ class RealImages:
             indices.append(self._order[i])
             flips.append(self._flip[i])
             self.drawn += 1
-        images = self.images[torch.from_numpy(np.array(indices, dtype=np.int64))].to(self.device, torch.float32) / 127.5 - 1
+        images = (
+            self.images[torch.from_numpy(np.array(indices, dtype=np.int64))].to(self.device, torch.float32) / 127.5 - 1
+        )
         if not self.mirror:
             return images
-        return torch.where(torch.from_numpy(np.array(flips, dtype=bool)).to(self.device)[:, None, None, None], images.flip(3), images)
+        return torch.where(
+            torch.from_numpy(np.array(flips, dtype=bool)).to(self.device)[:, None, None, None], images.flip(3), images
+        )
 
     def _shuffle(self, epoch: int) -> None:
         rng = np.random.default_rng([self.seed, epoch])
-        self._epoch, self._order, self._flip = epoch, rng.permutation(len(self.images)), rng.random(len(self.images)) < 0.5
+        self._epoch, self._order, self._flip = (
+            epoch,
+            rng.permutation(len(self.images)),
+            rng.random(len(self.images)) < 0.5,
+        )
 
     def get_state(self) -> dict[str, Any]:
         """A JSON-able state: the seed, and how many images have been drawn."""
@@ -110,14 +119,13 @@ class GeneratorReals:
     def __init__(self, G: Generator, seed: int = 0, truncation_psi: float = 1.0):
         self.G = copy.deepcopy(G).eval().requires_grad_(False)
         self.truncation_psi = truncation_psi
-        self.device = G.mapping.w_avg.device
         self._random = torch.Generator().manual_seed(seed)
 
     @torch.no_grad()
     def batch(self, n: int) -> Tensor:
         """The next ``n`` images, ``[n, 3, R, R]``, clamped to [-1, 1], each with its own noise."""
-        z = torch.randn(n, self.G.z_dim, generator=self._random).to(self.device)
-        noise = {name: torch.randn(n, *m.shape[1:], generator=self._random).to(self.device) for name, m in self.G.synthesis.noise().items()}
+        z = randn([n, self.G.z_dim], self._random, self.G.device)
+        noise = self.G.synthesis.random_noise(n, self._random)
         return self.G.synthesis(self.G.mapping(z, self.truncation_psi), noise=noise).clamp(-1, 1)
 
     def get_state(self) -> dict[str, Any]:

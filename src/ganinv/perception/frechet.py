@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ..cache import cache_folder, fingerprint, software
+from ..devices import randn
 from ..errors import GanInvError
 from ..files import atomic_path
 from ..stylegan2 import Generator
@@ -68,7 +69,9 @@ def frechet_distance(a: FrechetStatistics, b: FrechetStatistics) -> float:
         ValueError: the statistics are of different features.
     """
     if a.features != b.features or a.mean.shape != b.mean.shape:
-        raise ValueError(f"statistics of {a.features} ({len(a.mean)}-d) cannot be compared with those of {b.features} ({len(b.mean)}-d)")
+        raise ValueError(
+            f"statistics of {a.features} ({len(a.mean)}-d) cannot be compared with those of {b.features} ({len(b.mean)}-d)"
+        )
     if not (np.isfinite(a.cov).all() and np.isfinite(b.cov).all()):
         return math.nan  # one of the generators has diverged
     # tr (AB)^(1/2) is the sum of the singular values of A^(1/2) B^(1/2), which keeps its accuracy where covariances are singular.
@@ -95,7 +98,9 @@ def feature_statistics(images: Tensor | Iterable[Tensor], features: str = EFFICI
         GanInvError: fewer than two images, or features that cannot be had.
     """
     extract = feature_extractor(features)
-    rows = [extract(batch).double().cpu().numpy() for batch in _batches([images] if isinstance(images, Tensor) else images)]
+    rows = [
+        extract(batch).cpu().double().numpy() for batch in _batches([images] if isinstance(images, Tensor) else images)
+    ]
     n = sum(map(len, rows))
     if n < 2:
         raise GanInvError(f"feature statistics need at least two images, not {n}")
@@ -121,12 +126,15 @@ def sample_images(
         noise_mode: with ``"random"`` the noise is drawn from the seed too, so a comparison before and after tuning sees the same noise.
     """
     random = torch.Generator().manual_seed(seed)
-    zs = torch.randn(n, G.z_dim, generator=random)
+    zs = randn([n, G.z_dim], random, G.device)
     shapes = {name: m.shape[1:] for name, m in G.synthesis.noise().items()} if noise_mode == "random" else {}
     sizes = [math.prod(shape) for shape in shapes.values()]
-    for z in zs.to(G.mapping.w_avg.device).split(batch):
-        flat = torch.stack([torch.randn(sum(sizes), generator=random) for _ in z])  # image by image, so that batches do not matter
-        noise = {name: maps.reshape(-1, *shapes[name]).to(z.device) for name, maps in zip(shapes, flat.split(sizes, dim=1), strict=True)}
+    for z in zs.split(batch):
+        flat = torch.stack([randn([sum(sizes)], random) for _ in z])  # image by image, so that batches do not matter
+        noise = {
+            name: maps.reshape(-1, *shapes[name]).to(z.device)
+            for name, maps in zip(shapes, flat.split(sizes, dim=1), strict=True)
+        }
         yield G.synthesis(G.mapping(z, truncation_psi), noise_mode=noise_mode, noise=noise)
 
 
@@ -146,13 +154,18 @@ def generator_statistics(
     The default ``noise_mode="random"`` keeps noise maps tuned to one photo out of the samples.
 
     Args:
-        cache: keep them in the user's cache (:func:`ganinv.cache.cache_folder`) under the weights, the samples, the seed and the features, and
-            take them from there next time. For a generator that will be measured again, such as a bundle's own.
+        cache: keep them in the user's cache (:func:`ganinv.cache.cache_folder`) under the weights, the samples, the seed, the features and the
+            device, and take them from there next time. For a generator that will be measured again, such as a bundle's own.
         progress: called after every batch with the number of images drawn and ``n``.
     """
     if not cache:
-        return feature_statistics(_counted(sample_images(G, n, seed, noise_mode, truncation_psi, batch), n, progress), features)
-    key = fingerprint(G, f"{n} images, seed {seed}, {noise_mode} noise, psi {truncation_psi}, {features}", software())
+        return feature_statistics(
+            _counted(sample_images(G, n, seed, noise_mode, truncation_psi, batch), n, progress), features
+        )
+    where = f"{G.device.type} {G.synthesis.precision}"
+    key = fingerprint(
+        G, f"{n} images, seed {seed}, {noise_mode} noise, psi {truncation_psi}, {features}, {where}", software()
+    )
     path = cache_folder() / "statistics" / f"{key}.npz"
     with suppress(GanInvError):  # none there, or a damaged file
         return FrechetStatistics.load(path)

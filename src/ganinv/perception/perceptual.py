@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 
 import lpips
@@ -23,6 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..devices import once_per_device
 from ..errors import GanInvError
 from .features import EFFICIENTNET, FEATURE_SIZE, EfficientNetLite0, efficientnet_input
 
@@ -98,15 +98,25 @@ class Perceptual(lpips.LPIPS):
 
     def _init_library_trunk(self, trunk: str) -> None:
         try:
-            with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):  # torchvision draws weights before it reads them
+            # torchvision draws weights before it reads them
+            with (
+                warnings.catch_warnings(),
+                torch.random.fork_rng(devices=[]),
+            ):
                 warnings.simplefilter("ignore", UserWarning)  # lpips uses torchvision's old argument ``pretrained``
-                heads = Path(lpips.__file__).parent / "weights" / "v0.1" / f"{trunk}.pth"  # by itself it looks beside a subclass's file
+                # by itself it looks beside a subclass's file
+                heads = Path(lpips.__file__).parent / "weights" / "v0.1" / f"{trunk}.pth"
                 super().__init__(net=trunk, model_path=str(heads), verbose=False)
         except OSError as error:  # URLError, when there is no network, is one
             raise GanInvError(
                 f"the weights of the perceptual trunk {trunk!r} are not on this machine and could not be downloaded ({error}): "
                 f"connect to the network once, or use {EFFICIENTNET!r}, which ships"
             ) from None
+        except Exception as error:  # a broken file decides what goes wrong
+            raise GanInvError(
+                f"the weights of the perceptual trunk {trunk!r} in {torch.hub.get_dir()}/checkpoints are damaged ({type(error).__name__}): "
+                f"delete them, and they are downloaded again, or use {EFFICIENTNET!r}, which ships"
+            ) from error
 
     def train(self, mode: bool = True) -> Perceptual:
         """Stay in evaluation mode, whatever module this one is part of: the library's heads have dropout."""
@@ -128,11 +138,11 @@ class Perceptual(lpips.LPIPS):
         return super().forward(x, y).flatten()
 
 
-@lru_cache
+@once_per_device
 def load_perceptual(trunk: str = EFFICIENTNET, device: torch.device | str = "cpu") -> Perceptual:
     """The distance for ``trunk``, loaded once per process and device."""
     with torch.inference_mode(False):  # the cache outlives the mode of its first caller
-        return Perceptual(trunk).to(device)
+        return Perceptual(trunk).to(device, torch.float32)
 
 
 def perceptual(x: Tensor, y: Tensor, trunk: str = EFFICIENTNET) -> Tensor:

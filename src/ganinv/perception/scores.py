@@ -37,8 +37,8 @@ def ssim(x: Tensor, y: Tensor) -> Tensor:
     if min(x.shape[-2:]) < 11:
         raise ValueError(f"SSIM needs images of at least 11x11 pixels, not {x.shape[-2]}x{x.shape[-1]}")
     settings = dict(data_range=2.0, channel_axis=0, gaussian_weights=True, sigma=1.5, use_sample_covariance=False)
-    pairs = zip(x.detach().double().cpu().numpy(), y.detach().double().cpu().numpy(), strict=True)
-    return torch.tensor([structural_similarity(a, b, **settings) for a, b in pairs], dtype=x.dtype)
+    pairs = zip(x.detach().cpu().double().numpy(), y.detach().cpu().double().numpy(), strict=True)
+    return torch.tensor([structural_similarity(a, b, **settings) for a, b in pairs], dtype=x.dtype, device=x.device)
 
 
 @torch.no_grad()
@@ -50,9 +50,12 @@ def batch_scores(images: Tensor, targets: Tensor, trunks: Sequence[str] = (EFFIC
         raise ValueError(f"images {list(images.shape)} and targets {list(targets.shape)} differ in shape")
     images = images.clamp(-1, 1)  # as they are shown and saved
     seen = {trunk: perceptual(images, targets, trunk).tolist() for trunk in trunks}
-    columns = zip(mse(images, targets).tolist(), psnr(images, targets).tolist(), ssim(images, targets).tolist(), strict=True)
+    columns = zip(
+        mse(images, targets).tolist(), psnr(images, targets).tolist(), ssim(images, targets).tolist(), strict=True
+    )
     return [
-        {"mse": m, "psnr": p, "ssim": s, "perceptual": {trunk: values[i] for trunk, values in seen.items()}} for i, (m, p, s) in enumerate(columns)
+        {"mse": m, "psnr": p, "ssim": s, "perceptual": {trunk: values[i] for trunk, values in seen.items()}}
+        for i, (m, p, s) in enumerate(columns)
     ]
 
 

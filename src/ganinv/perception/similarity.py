@@ -28,7 +28,7 @@ class Seen(NamedTuple):
 
 def look(images: Tensor) -> Seen:
     """One pass of EfficientNet-Lite0 over images ``[N, 3, H, W]`` in [-1, 1]."""
-    return Seen(*load_perceptual().features_and_embedding(images))
+    return Seen(*load_perceptual(device=images.device).features_and_embedding(images))
 
 
 def similarity_loss(x: Seen, y: Seen) -> Tensor:
@@ -38,4 +38,4 @@ def similarity_loss(x: Seen, y: Seen) -> Tensor:
 
 def perceptual_distance(x: Seen, y: Seen) -> Tensor:
     """The perceptual distance ``[N]`` by EfficientNet-Lite0, as :func:`ganinv.perception.perceptual.perceptual` gives it."""
-    return load_perceptual()(x.features, y.features)
+    return load_perceptual(device=x.embedding.device)(x.features, y.features)

@@ -28,7 +28,9 @@ def power_spectrum(x: Tensor, window: bool = False) -> tuple[Tensor, Tensor]:
     """
     height, width = x.shape[-2:]
     if window:
-        fade = torch.outer(*(torch.hann_window(size, periodic=True, dtype=x.dtype, device=x.device) for size in (height, width)))
+        fade = torch.outer(
+            *(torch.hann_window(size, periodic=True, dtype=x.dtype, device=x.device) for size in (height, width))
+        )
         x = (x - x.mean(dim=(2, 3), keepdim=True)) * fade / fade.square().mean().sqrt()
     power = torch.fft.fft2(x, norm="forward").abs().square().mean(dim=1)
     across, down = (torch.fft.fftfreq(size, dtype=x.dtype, device=x.device) for size in (width, height))
@@ -51,8 +53,8 @@ def radial_spectrum(x: Tensor, window: bool = True) -> tuple[Tensor, Tensor]:
     ring = (frequency * size).round().long().flatten()
     total = power.new_zeros(len(x), int(ring.max()) + 1).index_add_(1, ring, power.flatten(1))
     count = torch.bincount(ring)
-    rings = torch.arange(1, size // 2 + 1, device=x.device)
-    return rings / size, (total / count)[:, rings]
+    rings = torch.arange(1, size // 2 + 1, device=x.device, dtype=torch.long)
+    return rings.to(x.dtype) / size, (total / count)[:, rings]
 
 
 def octave_shares(x: Tensor, octaves: int = 4) -> Tensor:

@@ -19,6 +19,8 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 from torchvision.ops import nms
 
+from ..run import alone
+
 PYRAMID_STEP = 0.709  # 1/sqrt(2): each level has half the pixels of the one before
 
 
@@ -27,7 +29,8 @@ class Face:
     """A detected face, in pixels of the picture that was searched."""
 
     box: tuple[float, float, float, float]  # left, top, right, bottom
-    landmarks: np.ndarray  # [5, 2] (x, y): the eye on the left of the picture, the one on the right, nose tip, left and right mouth corner
+    # [5, 2] (x, y): the eye on the left of the picture, the one on the right, nose tip, left and right mouth corner
+    landmarks: np.ndarray
     score: float  # 0..1
 
 
@@ -52,14 +55,30 @@ class _Net(nn.Module):
 
 
 @cache
-def _networks() -> tuple[_Net, _Net, _Net]:
-    p = _Net([*_conv(3, 10, 3), _pool(2), *_conv(10, 16, 3), *_conv(16, 32, 3)], [nn.Conv2d(32, 2, 1), nn.Conv2d(32, 4, 1)])
+@alone()  # weights are drawn before they are read
+def networks() -> tuple[_Net, _Net, _Net]:
+    """P-, R- and O-net, frozen: RGB patches ``[N, 3, h, w]`` in 0..255 (any size, 24 and 48 pixels square) to scores, boxes and landmarks."""
+    p = _Net(
+        [*_conv(3, 10, 3), _pool(2), *_conv(10, 16, 3), *_conv(16, 32, 3)], [nn.Conv2d(32, 2, 1), nn.Conv2d(32, 4, 1)]
+    )
     r = _Net(
-        [*_conv(3, 28, 3), _pool(3), *_conv(28, 48, 3), _pool(3), *_conv(48, 64, 2), nn.Flatten(), nn.Linear(576, 128), nn.PReLU(128)],
+        [
+            *_conv(3, 28, 3),
+            _pool(3),
+            *_conv(28, 48, 3),
+            _pool(3),
+            *_conv(48, 64, 2),
+            nn.Flatten(),
+            nn.Linear(576, 128),
+            nn.PReLU(128),
+        ],
         [nn.Linear(128, 2), nn.Linear(128, 4)],
     )
     o_trunk = [*_conv(3, 32, 3), _pool(3), *_conv(32, 64, 3), _pool(3), *_conv(64, 64, 3), _pool(2), *_conv(64, 128, 2)]
-    o = _Net([*o_trunk, nn.Flatten(), nn.Linear(1152, 256), nn.PReLU(256)], [nn.Linear(256, 2), nn.Linear(256, 4), nn.Linear(256, 10)])
+    o = _Net(
+        [*o_trunk, nn.Flatten(), nn.Linear(1152, 256), nn.PReLU(256)],
+        [nn.Linear(256, 2), nn.Linear(256, 4), nn.Linear(256, 10)],
+    )
     weights = load((files("ganinv") / "assets/face_detector/mtcnn.safetensors").read_bytes())
     nn.ModuleDict({"p": p, "r": r, "o": o}).float().load_state_dict(weights)
     return p.eval(), r.eval(), o.eval()
@@ -67,7 +86,7 @@ def _networks() -> tuple[_Net, _Net, _Net]:
 
 def onet() -> _Net:
     """O-net alone, for pictures that are known to hold one face: patches ``[N, 3, 48, 48]`` in 0..255 to score, box and landmarks."""
-    return _networks()[2]
+    return networks()[2]
 
 
 def _moved(boxes: Tensor, by: Tensor) -> Tensor:
@@ -86,7 +105,11 @@ def _patches(picture: Tensor, boxes: Tensor, size: int) -> Tensor:
     cut = []
     for left, top, right, bottom in boxes.trunc().int().tolist():
         left, top = min(max(left, 1), width) - 1, min(max(top, 1), height) - 1  # boxes count pixels from 1
-        cut.append(interpolate(picture[:, :, top : max(bottom, top + 1), left : max(right, left + 1)], (size, size), mode="area"))
+        cut.append(
+            interpolate(
+                picture[:, :, top : max(bottom, top + 1), left : max(right, left + 1)], (size, size), mode="area"
+            )
+        )
     return torch.cat(cut) if cut else picture.new_zeros(0, 3, size, size)
 
 
@@ -118,13 +141,15 @@ def _propose(net: _Net, picture: Tensor, min_face: float, threshold: float) -> T
 
 
 @torch.inference_mode()
-def detect_faces(image: Image.Image, *, min_face: float = 20, thresholds: tuple[float, float, float] = (0.6, 0.7, 0.9)) -> list[Face]:
+def detect_faces(
+    image: Image.Image, *, min_face: float = 20, thresholds: tuple[float, float, float] = (0.6, 0.7, 0.9)
+) -> list[Face]:
     """All faces of an RGB picture that are at least ``min_face`` pixels wide, the largest first.
 
     ``thresholds`` are the probabilities that P-, R- and O-net ask for. The time goes with the pixels of the picture over ``min_face`` squared:
     search a reduced copy.
     """
-    p_net, r_net, o_net = _networks()
+    p_net, r_net, o_net = networks()
     picture = _tensor(image)
 
     boxes = _propose(p_net, picture, min_face, thresholds[0])
@@ -149,4 +174,4 @@ def detect_faces(image: Image.Image, *, min_face: float = 20, thresholds: tuple[
 def locate_landmarks(image: Image.Image, boxes: np.ndarray) -> np.ndarray:
     """Where O-net sees the five landmarks [K, 5, 2] when told that each of K boxes (left, top, right, bottom) holds a face."""
     where = torch.from_numpy(boxes).float()
-    return _points(where, _networks()[2](_patches(_tensor(image), where, 48))[2]).double().numpy()
+    return _points(where, networks()[2](_patches(_tensor(image), where, 48))[2]).double().numpy()

@@ -23,12 +23,19 @@ from ..errors import GanInvError
 from .detector import Face, detect_faces, locate_landmarks
 from .images import ImageWarning
 
-FRAME_LANDMARKS = np.array([[0.342, 0.468], [0.658, 0.468], [0.5, 0.664], [0.363, 0.835], [0.637, 0.835]])  # eyes, nose, mouth corners
-SEARCH_SIZES = (640, 1600)  # the longer side of the reduced copy; the second, slower one finds small faces in large photos
+# eyes, nose, mouth corners
+FRAME_LANDMARKS = np.array([[0.342, 0.468], [0.658, 0.468], [0.5, 0.664], [0.363, 0.835], [0.637, 0.835]])
+# the longer side of the reduced copy; the second, slower one finds small faces in large photos
+SEARCH_SIZES = (
+    640,
+    1600,
+)
 SMALLEST_FACE = 40  # pixels of that copy
 WIDER = 1.5  # the second look sees this much more than the frame
 LEVEL_SIZE = 192  # in so many pixels
-SECOND_LOOKS = np.array([[x - s / 2, y - s / 2, x + s / 2, y + s / 2] for x in (0.47, 0.53) for y in (0.54, 0.6) for s in (0.9, 1.0)])
+SECOND_LOOKS = np.array(
+    [[x - s / 2, y - s / 2, x + s / 2, y + s / 2] for x in (0.47, 0.53) for y in (0.54, 0.6) for s in (0.9, 1.0)]
+)
 LARGEST_CORRECTION = (0.1, 0.12, 15.0)  # shift over side, logarithm of the side's ratio, degrees
 MARGIN = 0.25  # edge pixels repeated around the copy, for faces that touch the border
 
@@ -44,12 +51,22 @@ def align_face(image: Image.Image, resolution: int, *, name: str = "the image") 
     image = image.convert("RGB")
     faces = find_faces(image)
     if not faces:
-        raise GanInvError(f'no face found in {name}; use align="center" (on the command line --align center) to take the centre square instead')
+        raise GanInvError(
+            f'no face found in {name}; use align="center" (on the command line --align center) to take the centre square instead'
+        )
     if len(faces) > 1:
-        warnings.warn(f"{name} has {len(faces)} faces; the largest is used, crop the photo first to choose another", ImageWarning, stacklevel=2)
+        warnings.warn(
+            f"{name} has {len(faces)} faces; the largest is used, crop the photo first to choose another",
+            ImageWarning,
+            stacklevel=2,
+        )
     x, y, size, roll = level_frame(image, faces[0])
     if size < resolution / 2:
-        warnings.warn(f"the face in {name} is only {size:.0f} pixels wide and is enlarged to {resolution}", ImageWarning, stacklevel=2)
+        warnings.warn(
+            f"the face in {name} is only {size:.0f} pixels wide and is enlarged to {resolution}",
+            ImageWarning,
+            stacklevel=2,
+        )
     return crop_frame(image, x, y, size, roll, resolution)
 
 
@@ -67,7 +84,11 @@ def find_faces(image: Image.Image) -> list[Face]:
             break
     back = np.array([image.width / width, image.height / height])
     return [
-        Face(tuple(((np.array(face.box).reshape(2, 2) - margin) * back).ravel().tolist()), (face.landmarks - margin) * back, face.score)
+        Face(
+            tuple(((np.array(face.box).reshape(2, 2) - margin) * back).ravel().tolist()),
+            (face.landmarks - margin) * back,
+            face.score,
+        )
         for face in faces
     ]
 
@@ -113,16 +134,19 @@ def average_landmarks(level: Image.Image) -> np.ndarray:
     """The landmarks [5, 2] in a picture ``LEVEL_SIZE`` pixels square whose middle is a face's frame, the frame ``WIDER`` times smaller."""
     boxes = ((SECOND_LOOKS - 0.5) / WIDER + 0.5) * LEVEL_SIZE
     seen = locate_landmarks(level, boxes).mean(axis=0)
-    mirrored = locate_landmarks(ImageOps.mirror(level), boxes).mean(axis=0)[[1, 0, 2, 4, 3]]  # left and right change places
+    # left and right change places
+    mirrored = locate_landmarks(ImageOps.mirror(level), boxes).mean(axis=0)[[1, 0, 2, 4, 3]]
     mirrored[:, 0] = LEVEL_SIZE - 1 - mirrored[:, 0]
     return (seen + mirrored) / 2 + 0.5  # the detector counts from a pixel's centre, crops count from its corner
 
 
 def crop_frame(image: Image.Image, x: float, y: float, size: float, roll: float, resolution: int) -> Image.Image:
     """Cut the square of side ``size`` around (x, y), turned clockwise by ``roll`` degrees, and scale it to ``resolution`` pixels (LANCZOS)."""
-    shrink = max(1, int(size / (4 * resolution)))  # a huge photo is averaged down first; LANCZOS still sees four times the resolution
+    # a huge photo is averaged down first; LANCZOS still sees four times the resolution
+    shrink = max(1, int(size / (4 * resolution)))
     lobes = 3 * max(1, size / resolution)  # as far as LANCZOS looks beyond the frame
-    reach = math.ceil((size / 2 + lobes) * math.sqrt(2) / shrink + 2) * shrink  # all of that stays inside this square however it is turned
+    # all of that stays inside this square however it is turned
+    reach = math.ceil((size / 2 + lobes) * math.sqrt(2) / shrink + 2) * shrink
     left, top = round(x) - reach, round(y) - reach
     right, bottom = left + 2 * reach, top + 2 * reach
 
@@ -132,4 +156,6 @@ def crop_frame(image: Image.Image, x: float, y: float, size: float, roll: float,
 
     x, y, half = (x - left) / shrink, (y - top) / shrink, size / shrink / 2
     region = region.rotate(roll, Image.Resampling.BICUBIC, center=(x, y))
-    return region.resize((resolution, resolution), Image.Resampling.LANCZOS, box=(x - half, y - half, x + half, y + half))
+    return region.resize(
+        (resolution, resolution), Image.Resampling.LANCZOS, box=(x - half, y - half, x + half, y + half)
+    )

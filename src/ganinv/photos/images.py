@@ -20,11 +20,32 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from ..errors import GanInvError
-from ..files import atomic_path
+from ..files import atomic_path, shown
 
 MAX_PIXELS = 100_000_000  # 300 MB as RGB; larger than any phone's usual photo, smaller than a decompression bomb
-ANIMATED = {"GIF", "PNG", "WEBP", "AVIF", "FLI", "TIFF"}  # elsewhere a second frame is a thumbnail, a depth map or a layer
+# elsewhere a second frame is a thumbnail, a depth map or a layer
+ANIMATED = {
+    "GIF",
+    "PNG",
+    "WEBP",
+    "AVIF",
+    "FLI",
+    "TIFF",
+}
 VECTOR = {"EPS", "WMF"}  # Pillow hands these to other programs to draw
+# brands, in the first bytes of a file
+HEIF = {
+    b"heic",
+    b"heix",
+    b"heim",
+    b"heis",
+    b"hevc",
+    b"hevx",
+    b"hevm",
+    b"hevs",
+    b"mif1",
+    b"msf1",
+}
 GREY = {"1", "L", "LA", "La"}
 
 
@@ -35,7 +56,9 @@ class ImageWarning(UserWarning):
 # --- reading ----------------------------------------------------------------------------------------------------------------------------
 
 
-def read_image(source: str | os.PathLike[str] | IO[bytes] | Image.Image, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+def read_image(
+    source: str | os.PathLike[str] | IO[bytes] | Image.Image, *, max_pixels: int = MAX_PIXELS
+) -> Image.Image:
     """Read a picture as 8-bit sRGB, upright and opaque.
 
     EXIF rotation is applied, transparency laid over white, 16-bit and float greyscale scaled to 8 bit, the embedded ICC profile converted to sRGB.
@@ -52,7 +75,7 @@ def read_image(source: str | os.PathLike[str] | IO[bytes] | Image.Image, *, max_
             return _to_srgb(source, name)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit below is the one that counts
-            opened = Image.open(_checked(source, name))
+            opened = _open(_checked(source, name), name)
         with opened:
             _check_size(opened, name, max_pixels)
             if opened.format in VECTOR:
@@ -68,7 +91,9 @@ def read_image(source: str | os.PathLike[str] | IO[bytes] | Image.Image, *, max_
         raise GanInvError(f"{name} has too many pixels; scale it down below {max_pixels:,} pixels first") from error
     except PermissionError as error:
         raise GanInvError(f"{name} may not be read; change its permissions") from error
-    except Exception as error:  # decoders of broken files raise anything from OSError and SyntaxError to struct.error and MemoryError
+    except (
+        Exception
+    ) as error:  # decoders of broken files raise anything from OSError and SyntaxError to struct.error and MemoryError
         raise GanInvError(f"{name} is damaged or truncated ({error}); get an intact copy of it") from error
     if animated:
         warnings.warn(f"{name} is animated or has several pages; only the first is used", ImageWarning, stacklevel=2)
@@ -77,7 +102,7 @@ def read_image(source: str | os.PathLike[str] | IO[bytes] | Image.Image, *, max_
 
 def name_of(source: Any) -> str:
     if isinstance(source, (str, os.PathLike)):
-        return str(os.fspath(source))
+        return shown(source)
     return str(getattr(source, "filename", None) or getattr(source, "name", None) or "the image")
 
 
@@ -85,18 +110,49 @@ def _checked(source: Any, name: str) -> Any:
     if hasattr(source, "read"):
         return source
     if not isinstance(source, (str, os.PathLike)):
-        raise GanInvError(f"an image is a path, an open binary file or a PIL image, not {type(source).__name__}; for a tensor use to_pil first")
+        raise GanInvError(
+            f"an image is a path, an open binary file or a PIL image, not {type(source).__name__}; for a tensor use to_pil first"
+        )
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/|data:", name):  # two letters at least: C:/ is a Windows drive
         raise GanInvError(f"{name[:200]} is a URL; download the picture first and give the file")
-    if os.path.isdir(name):
+    path = os.fspath(source)
+    if os.path.isdir(path):
         raise GanInvError(f"{name} is a folder; give one image file")
-    if not os.path.exists(name):
+    if not os.path.exists(path):
         raise GanInvError(f"there is no file {name}; check the path")
-    if not os.path.isfile(name):
+    if not os.path.isfile(path):
         raise GanInvError(f"{name} is not a regular file; give an image file")
-    if os.path.getsize(name) == 0:
+    if os.path.getsize(path) == 0:
         raise GanInvError(f"{name} is empty; get an intact copy of it")
-    return name
+    return path
+
+
+def _open(source: str | IO[bytes], name: str) -> Image.Image:
+    """Pillow's ``open``, and with the extra ``ganinv[heic]`` for what phones take as well; by the content, as HEIC often comes as ``.jpg``."""
+    try:
+        return Image.open(source)
+    except UnidentifiedImageError:
+        if not _is_heif(source):
+            raise
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        raise GanInvError(
+            f"{name} is a HEIC picture, which needs pillow-heif: pip install 'ganinv[heic]', or convert it to JPEG first"
+        ) from None
+    register_heif_opener()
+    return Image.open(source)
+
+
+def _is_heif(source: str | IO[bytes]) -> bool:
+    if isinstance(source, str | os.PathLike):
+        with open(source, "rb") as file:
+            head = file.read(12)
+    else:
+        source.seek(0)
+        head = source.read(12)
+        source.seek(0)
+    return head[4:8] == b"ftyp" and head[8:12] in HEIF
 
 
 def _check_size(image: Image.Image, name: str, max_pixels: int) -> None:
@@ -146,7 +202,9 @@ def _to_8_bit(image: Image.Image, name: str) -> Image.Image:
             high = fits[0]
         else:
             low, high = least, max(most, np.nextafter(least, np.float32(np.inf)))
-            message = f"{name} has values from {least:g} to {most:g}, no usual range; they are stretched to black and white"
+            message = (
+                f"{name} has values from {least:g} to {most:g}, no usual range; they are stretched to black and white"
+            )
             warnings.warn(message, ImageWarning, stacklevel=4)
     return Image.fromarray(np.rint((values - low) / (high - low) * 255).astype(np.uint8))
 
@@ -163,7 +221,11 @@ def _convert_profile(image: Image.Image, profile: bytes | None, name: str) -> Im
             flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
         )
     except (ImageCms.PyCMSError, OSError, ValueError):
-        warnings.warn(f"the colour profile in {name} cannot be used; its colours are taken as they are", ImageWarning, stacklevel=4)
+        warnings.warn(
+            f"the colour profile in {name} cannot be used; its colours are taken as they are",
+            ImageWarning,
+            stacklevel=4,
+        )
         return image
     assert converted is not None  # only with inPlace=True
     return converted

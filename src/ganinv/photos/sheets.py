@@ -43,7 +43,9 @@ def pack_images(images: Tensor, path: str | os.PathLike[str]) -> None:
     Bytes a 64 x 64 picture, on 256 training faces of ``faces64``: raw 12,288, PNG 6,992, JPEG 2000 5,945, WebP 5,979.
     """
     if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3 or images.numel() == 0:
-        raise GanInvError(f"only uint8 [N, 3, H, W] can be packed, not {images.dtype} {list(images.shape)}; use to_uint8 first")
+        raise GanInvError(
+            f"only uint8 [N, 3, H, W] can be packed, not {images.dtype} {list(images.shape)}; use to_uint8 first"
+        )
     options: dict[str, Any] = {
         ".webp": {"format": "WEBP", "lossless": True, "quality": 90, "method": 6},
         ".png": {"format": "PNG", "optimize": True},
@@ -52,7 +54,9 @@ def pack_images(images: Tensor, path: str | os.PathLike[str]) -> None:
         raise GanInvError(f"{path} has to end in .webp or .png, the two formats that pictures are packed in")
     sheet = tile(images)
     if options["format"] == "WEBP" and max(sheet.size) > 16383:
-        raise GanInvError(f"{path} would be {sheet.width} x {sheet.height} pixels, more than WebP holds; pack it as .png or in parts")
+        raise GanInvError(
+            f"{path} would be {sheet.width} x {sheet.height} pixels, more than WebP holds; pack it as .png or in parts"
+        )
     exif = Image.Exif()
     exif[ExifTags.Base.ImageDescription] = " ".join(map(str, (len(images), *images.shape[2:])))
     with atomic_path(path) as temporary:
@@ -67,9 +71,18 @@ def unpack_images(path: str | os.PathLike[str]) -> Tensor:
     sheet = read_image(path)
     with Image.open(path) as file:
         description = str(file.getexif().get(ExifTags.Base.ImageDescription, ""))
-    numbers = [int(word) for word in description.split()] if re.fullmatch(r"\d{1,6} \d{1,5} \d{1,5}", description) else [0, 0, 0]
+    numbers = (
+        [int(word) for word in description.split()]
+        if re.fullmatch(r"\d{1,6} \d{1,5} \d{1,5}", description)
+        else [0, 0, 0]
+    )
     count, height, width = numbers
-    if 0 in numbers or sheet.width % width or sheet.height % height or (sheet.width // width) * (sheet.height // height) < count:
+    if (
+        0 in numbers
+        or sheet.width % width
+        or sheet.height % height
+        or (sheet.width // width) * (sheet.height // height) < count
+    ):
         raise GanInvError(f"{path} is a picture but no sheet of packed images; write it with pack_images")
     pixels = torch.from_numpy(np.array(sheet)).reshape(sheet.height // height, height, sheet.width // width, width, 3)
     return pixels.permute(0, 2, 4, 1, 3).reshape(-1, 3, height, width)[:count].contiguous()

@@ -15,7 +15,22 @@ from .lines import curves, histories
 from .points import pareto, pareto_front, tradeoff
 from .power import spectra
 from .sheets import filmstrip, filmstrips, image_grid, show_images
-from .style import BLACK, BLUE, ERROR_MAP, GREEN, ORANGE, PALETTE, PURPLE, SKY, STYLE, VERMILION, WIDTH, describe, save_figure, use_style
+from .style import (
+    BLACK,
+    BLUE,
+    ERROR_MAP,
+    GREEN,
+    ORANGE,
+    PALETTE,
+    PURPLE,
+    SKY,
+    STYLE,
+    VERMILION,
+    WIDTH,
+    describe,
+    save_figure,
+    use_style,
+)
 
 __all__ = [
     "BLACK",

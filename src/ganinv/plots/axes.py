@@ -26,9 +26,13 @@ def label_ends(ax: Axes) -> None:
     for i in range(1, len(placed)):
         placed[i] = max(placed[i], placed[i - 1] + height)
     for i in range(len(placed) - 1, -1, -1):
-        placed[i] = min(placed[i], 1 - height * (len(placed) - 1 - i), placed[i + 1] - height if i + 1 < len(placed) else 1)
+        placed[i] = min(
+            placed[i], 1 - height * (len(placed) - 1 - i), placed[i + 1] - height if i + 1 < len(placed) else 1
+        )
     for i, y in zip(order, placed, strict=True):
-        ax.text(1.015, y, str(lines[i].get_label()), transform=ax.transAxes, color=ink(lines[i].get_color()), va="center")
+        ax.text(
+            1.015, y, str(lines[i].get_label()), transform=ax.transAxes, color=ink(lines[i].get_color()), va="center"
+        )
 
 
 def raise_floor(ax: Axes, lines: Sequence[np.ndarray], floor: float) -> None:
@@ -67,7 +71,9 @@ def place_names(figure: Figure, ax: Axes, named: Sequence[tuple[str, tuple[float
     if legend is not None:
         taken.append(legend.get_window_extent(renderer))
     sides = [(8, 0, "left", "center"), (-8, 0, "right", "center"), (0, 8, "center", "bottom"), (0, -8, "center", "top")]
-    sides += [(a * 7, b * 7, "left" if a > 0 else "right", "bottom" if b > 0 else "top") for a in (1, -1) for b in (1, -1)]
+    sides += [
+        (a * 7, b * 7, "left" if a > 0 else "right", "bottom" if b > 0 else "top") for a in (1, -1) for b in (1, -1)
+    ]
     for name, xy, color in named:
         text = ax.annotate(name, xy, xytext=(0, 0), textcoords="offset points", color=ink(color), fontsize=9, zorder=5)
         text.set_in_layout(False)
@@ -76,7 +82,9 @@ def place_names(figure: Figure, ax: Axes, named: Sequence[tuple[str, tuple[float
             text.set(position=(dx, dy), ha=horizontal, va=vertical)
             box = text.get_window_extent(renderer)
             covered = [Bbox.intersection(box, other) for other in taken]
-            outside = box.width * box.height - (lambda b: b.width * b.height if b else 0.0)(Bbox.intersection(box, inside))
+            outside = box.width * box.height - (lambda b: b.width * b.height if b else 0.0)(
+                Bbox.intersection(box, inside)
+            )
             costs.append(sum(b.width * b.height for b in covered if b) + 3 * outside)
         dx, dy, horizontal, vertical = sides[int(np.argmin(costs))]
         text.set(position=(dx, dy), ha=horizontal, va=vertical)

@@ -32,7 +32,10 @@ def pyramid(bands: Sequence[Tensor], gain: float | None = None) -> Figure:
             titles.append(f"band {i}, × {factor:.2g}\n{w} × {h}")
     figure = show_images([picture.clamp(-1, 1) for picture in shown], titles, len(shown))
     sizes = ", ".join(f"{band.shape[-1]}" for band in bands)
-    return describe(figure, f"{len(bands) - 1} grey images of edges, from fine to coarse, and a small blurred image; {sizes} pixels wide.")
+    return describe(
+        figure,
+        f"{len(bands) - 1} grey images of edges, from fine to coarse, and a small blurred image; {sizes} pixels wide.",
+    )
 
 
 def pyramids(rows: Mapping[str, Sequence[Tensor]], suptitle: str | None = None) -> Figure:
@@ -48,8 +51,12 @@ def pyramids(rows: Mapping[str, Sequence[Tensor]], suptitle: str | None = None) 
     if len(depths) != 1:
         raise ValueError(f"pyramids are compared when they have one depth, not {sorted(depths)}")
     columns = list(zip(*rows.values(), strict=True))
-    factors = [1 / max(max(band.abs().quantile(0.995).item() for band in column), 1e-6) for column in columns[:-1]] + [1.0]
-    cells = [[(band * factor).clamp(-1, 1) for band, factor in zip(bands, factors, strict=True)] for bands in rows.values()]
+    factors = [1 / max(max(band.abs().quantile(0.995).item() for band in column), 1e-6) for column in columns[:-1]] + [
+        1.0
+    ]
+    cells = [
+        [(band * factor).clamp(-1, 1) for band, factor in zip(bands, factors, strict=True)] for bands in rows.values()
+    ]
     titles = [f"band {i}, × {factor:.2g}" for i, factor in enumerate(factors[:-1])] + ["rest"]
     figure = image_grid(cells, list(rows), titles, suptitle=suptitle)
     what = "Grey images of edges from fine to coarse, and a small blurred image last"
@@ -57,7 +64,10 @@ def pyramids(rows: Mapping[str, Sequence[Tensor]], suptitle: str | None = None) 
 
 
 def band_profile(
-    errors: Mapping[str, Sequence[float] | Tensor], ylabel: str = "mean |difference| of the band", log: bool = True, title: str | None = None
+    errors: Mapping[str, Sequence[float] | Tensor],
+    ylabel: str = "mean |difference| of the band",
+    log: bool = True,
+    title: str | None = None,
 ) -> Figure:
     """An error (or an energy) by the bands of a pyramid, from fine to coarse, one line a name.
 
@@ -69,7 +79,9 @@ def band_profile(
     lines = {name: np.atleast_2d(np.asarray(values, dtype=float)).mean(axis=0) for name, values in errors.items()}
     deepest = max(len(values) for values in lines.values())
     figure, ax = plt.subplots(figsize=(WIDTH, 3.2), layout="constrained")
-    for (name, values), marker, dashes in zip(lines.items(), marker_shapes(len(lines)), dash_patterns(len(lines)), strict=True):
+    for (name, values), marker, dashes in zip(
+        lines.items(), marker_shapes(len(lines)), dash_patterns(len(lines)), strict=True
+    ):
         ax.plot(_band_places(len(values), deepest), values, marker=marker, markersize=6, linestyle=dashes, label=name)
     names = ["finest", *(f"band {i}" for i in range(1, deepest - 1)), "rest"] if deepest > 1 else ["image"]
     ax.set_xticks(range(deepest), names)
@@ -81,7 +93,9 @@ def band_profile(
     ax.margins(x=0.03)
     label_ends(ax)
     told = "; ".join(f"{name} {', '.join(f'{value:.2g}' for value in values)}" for name, values in lines.items())
-    return describe(figure, f"{start_of(title)}{counted(len(lines), 'line')} of {ylabel} from the finest band to the rest: {told}.")
+    return describe(
+        figure, f"{start_of(title)}{counted(len(lines), 'line')} of {ylabel} from the finest band to the rest: {told}."
+    )
 
 
 def _band_places(bands: int, deepest: int) -> list[int]:

@@ -13,7 +13,9 @@ from torch import Tensor
 from .style import WIDTH, describe, ink, palette_of, start_of
 
 
-def bars_with_spread(groups: Mapping[str, Sequence[float] | Tensor], ylabel: str, log: bool = False, title: str | None = None) -> Figure:
+def bars_with_spread(
+    groups: Mapping[str, Sequence[float] | Tensor], ylabel: str, log: bool = False, title: str | None = None
+) -> Figure:
     """Every value of every group as a dot, with the group's mean (bar and number) and standard deviation (whisker).
 
     Bars would lie about ratios on a logarithmic scale, so with ``log`` the mean is a dash, without a whisker.
@@ -34,12 +36,26 @@ def bars_with_spread(groups: Mapping[str, Sequence[float] | Tensor], ylabel: str
         if group.size > 1:
             if not log:
                 ax.errorbar(i, mean, yerr=group.std(ddof=1), color=ink(color), capsize=4, linewidth=1.2)
-            ax.plot(i + np.linspace(-0.18, 0.18, group.size), group, "o", markersize=3.5, color=ink(color), alpha=0.7, markeredgewidth=0)
+            ax.plot(
+                i + np.linspace(-0.18, 0.18, group.size),
+                group,
+                "o",
+                markersize=3.5,
+                color=ink(color),
+                alpha=0.7,
+                markeredgewidth=0,
+            )
         ax.annotate(f"{mean:.3g}", (i + 0.32, mean), xytext=(2, 0), textcoords="offset points", va="center", fontsize=9)
     ax.set_xticks(range(len(values)), list(values))
     ax.set_xlim(-0.6, len(values) - 0.2)
     ax.grid(False, axis="x")
     ax.set(ylabel=ylabel, title=title or "")
     ax.set_yscale("log" if log else "linear")
-    told = "; ".join(f"{name} {group.mean():.3g}{f' ± {group.std(ddof=1):.2g}' if group.size > 1 else ''}" for name, group in values.items())
-    return describe(figure, f"{start_of(title)}{'Dashes' if log else 'Bars'} for the mean {ylabel} with single values as dots: {told}.")
+    told = "; ".join(
+        f"{name} {group.mean():.3g}{f' ± {group.std(ddof=1):.2g}' if group.size > 1 else ''}"
+        for name, group in values.items()
+    )
+    return describe(
+        figure,
+        f"{start_of(title)}{'Dashes' if log else 'Bars'} for the mean {ylabel} with single values as dots: {told}.",
+    )

@@ -36,7 +36,12 @@ def compare(
     figure, axes = _panels(len(target), len(shown) + 1, below=0.22)
     for i, row in enumerate(axes):
         for ax, (label, images) in zip(row, shown.items(), strict=False):
-            _picture(ax, pixels_of(images[i]), label if i == 0 else "", "" if images is target else _mse_label(images[i], target[i]))
+            _picture(
+                ax,
+                pixels_of(images[i]),
+                label if i == 0 else "",
+                "" if images is target else _mse_label(images[i], target[i]),
+            )
         last = _picture(row[-1], difference[i], f"difference × {2 / limit:.3g}" if i == 0 else "", "", limit)
     _error_bar(figure, axes[:, -1], last, difference, limit)
     start = "" if initial is None else f"where it started ({_mse_label(initial, target)}), "
@@ -60,7 +65,8 @@ def compare_methods(target: Tensor, results: Mapping[str, Tensor], limit: float 
     _error_bar(figure, axes[1, 1:], last, np.stack(list(differences.values())), limit)
     scores = ", ".join(f"{name} ({_mse_label(image, target)})" for name, image in results.items())
     return describe(
-        figure, f"The target, then its reconstructions by {scores}; below each its difference from the target, brighter where it is larger."
+        figure,
+        f"The target, then its reconstructions by {scores}; below each its difference from the target, brighter where it is larger.",
     )
 
 
@@ -72,11 +78,14 @@ def error_map(image: Tensor, target: Tensor, limit: float | None = None, title: 
     shown = _picture(ax, difference[0], title or "", "", limit)
     _error_bar(figure, ax, shown, difference, limit)
     return describe(
-        figure, f"{start_of(title)}A map of differences, mean {difference.mean():.3g}, largest {difference.max():.3g}, brighter where larger."
+        figure,
+        f"{start_of(title)}A map of differences, mean {difference.mean():.3g}, largest {difference.max():.3g}, brighter where larger.",
     )
 
 
-def error_maps(targets: Tensor, results: Mapping[str, Tensor], limit: float | None = None, labels: Sequence[str] | None = None) -> Figure:
+def error_maps(
+    targets: Tensor, results: Mapping[str, Tensor], limit: float | None = None, labels: Sequence[str] | None = None
+) -> Figure:
     """Where several reconstructions differ from their targets, all on one scale: one row a photo, the photo first, one column a result.
 
     Args:
@@ -96,11 +105,14 @@ def error_maps(targets: Tensor, results: Mapping[str, Tensor], limit: float | No
     _error_bar(figure, axes[:, 1:], last, everything, limit)
     means = ", ".join(f"{name} (mean {difference.mean():.2g})" for name, difference in differences.items())
     return describe(
-        figure, f"{counted(len(targets), 'photo')}{listed(labels)} and beside each its maps of differences, brighter where larger: {means}."
+        figure,
+        f"{counted(len(targets), 'photo')}{listed(labels)} and beside each its maps of differences, brighter where larger: {means}.",
     )
 
 
-def signed_maps(maps: Mapping[str, Tensor], limit: float | None = None, label: str = "", below: Sequence[str] | None = None) -> Figure:
+def signed_maps(
+    maps: Mapping[str, Tensor], limit: float | None = None, label: str = "", below: Sequence[str] | None = None
+) -> Figure:
     """Maps with a sign (a gradient by the pixels, a change): orange below zero, violet above it, white at zero, all on one scale.
 
     Args:
@@ -124,13 +136,18 @@ def signed_maps(maps: Mapping[str, Tensor], limit: float | None = None, label: s
     bar.ax.tick_params(labelsize=8)
     cast(Any, bar.outline).set_visible(False)
     sizes = ", ".join(f"{name} (mean magnitude {np.abs(values).mean():.2g})" for name, values in shown.items())
-    return describe(figure, f"{counted(len(maps), 'map')} in orange, white and violet, stronger colours where the magnitude is larger: {sizes}.")
+    return describe(
+        figure,
+        f"{counted(len(maps), 'map')} in orange, white and violet, stronger colours where the magnitude is larger: {sizes}.",
+    )
 
 
 def _panels(rows: int, columns: int, below: float) -> tuple[Figure, Any]:
     """Square axes with a title above the first row, room for ``below`` inches of text a row, and for a colour bar at the right."""
     size = min(1.9, (WIDTH - 0.9) / columns)
-    return plt.subplots(rows, columns, figsize=(columns * size + 0.9, rows * (size + below) + 0.25), squeeze=False, layout="compressed")
+    return plt.subplots(
+        rows, columns, figsize=(columns * size + 0.9, rows * (size + below) + 0.25), squeeze=False, layout="compressed"
+    )
 
 
 def _picture(ax: Axes, pixels: np.ndarray, title: str, below: str, limit: float | None = None) -> Any:
@@ -146,7 +163,9 @@ def _picture(ax: Axes, pixels: np.ndarray, title: str, below: str, limit: float 
 
 
 def _error_bar(figure: Figure, axes: Any, shown: Any, difference: np.ndarray, limit: float) -> None:
-    bar = figure.colorbar(shown, ax=axes, extend="max" if difference.max() > limit else "neither", shrink=0.9, aspect=14, pad=0.03)
+    bar = figure.colorbar(
+        shown, ax=axes, extend="max" if difference.max() > limit else "neither", shrink=0.9, aspect=14, pad=0.03
+    )
     bar.set_label("mean |difference|", fontsize=9)
     bar.ax.tick_params(labelsize=8)
     cast(Any, bar.outline).set_visible(False)

@@ -29,7 +29,11 @@ def latents2d(
         paths: name -> ``[T, d]``, drawn from a ring to a dot.
     """
     project, share = _plane(cloud)
-    names = axes or (("first code", "second code") if share is None else (f"component 1 ({share[0]:.0%})", f"component 2 ({share[1]:.0%})"))
+    names = axes or (
+        ("first code", "second code")
+        if share is None
+        else (f"component 1 ({share[0]:.0%})", f"component 2 ({share[1]:.0%})")
+    )
     figure, ax = plt.subplots(figsize=(5.4, 4.2), layout="constrained")
     ax.plot(*project(cloud), ".", color="#8a8a8a", alpha=0.5, markersize=3, markeredgewidth=0, zorder=1)
     colors = iter(palette_of(len(paths or {}) + len(points or {})))
@@ -48,14 +52,18 @@ def latents2d(
     ax.set(xlabel=names[0], ylabel=names[1], title=title or "", aspect="equal")
     ax.set_adjustable("datalim")
     drawn = [*(f"the path {name}" for name in paths or {}), *(f"the point {name}" for name in points or {})]
-    return describe(figure, f"{start_of(title)}A grey cloud of {len(cloud)} random codes{' and on it ' if drawn else ''}{', '.join(drawn)}.")
+    return describe(
+        figure,
+        f"{start_of(title)}A grey cloud of {len(cloud)} random codes{' and on it ' if drawn else ''}{', '.join(drawn)}.",
+    )
 
 
 def _plane(cloud: Tensor) -> tuple[Any, list[float] | None]:
     """The projection from ``[k, d]`` to x and y, and the shares of the variance that the two directions hold (``None`` where d is 2)."""
+    cloud = cloud.detach().cpu()
     if cloud.shape[1] == 2:
         return lambda codes: codes.detach().cpu().numpy().T, None
     mean = cloud.mean(dim=0)
-    _, spread, directions = torch.linalg.svd((cloud - mean).detach(), full_matrices=False)
+    _, spread, directions = torch.linalg.svd(cloud - mean, full_matrices=False)
     variance = spread.square() / spread.square().sum()
-    return lambda codes: ((codes.detach() - mean) @ directions[:2].T).cpu().numpy().T, variance[:2].tolist()
+    return lambda codes: ((codes.detach().cpu() - mean) @ directions[:2].T).numpy().T, variance[:2].tolist()

@@ -56,11 +56,18 @@ def curves(
         label_ends(ax)
     told = "; ".join(f"{name} from {ys[0]:.3g} to {ys[-1]:.3g}" for name, (_, ys) in lines.items())
     scale = " on a logarithmic scale" if "y" in log else ""
-    return describe(figure, f"{start_of(title)}{counted(len(lines), 'curve')} of {ylabel or ', '.join(keys)} over {xlabel or x}{scale}: {told}.")
+    return describe(
+        figure,
+        f"{start_of(title)}{counted(len(lines), 'curve')} of {ylabel or ', '.join(keys)} over {xlabel or x}{scale}: {told}.",
+    )
 
 
 def histories(
-    runs: Mapping[str, Rows], keys: Mapping[str, str] | Sequence[str], log: Sequence[str] = (), x: str = "step", smooth: float = 0.05
+    runs: Mapping[str, Rows],
+    keys: Mapping[str, str] | Sequence[str],
+    log: Sequence[str] = (),
+    x: str = "step",
+    smooth: float = 0.05,
 ) -> Figure:
     """The histories of several runs: one panel a key, one colour a run; pale every step, full the running mean.
 
@@ -74,12 +81,16 @@ def histories(
         ValueError: no run holds any of the keys.
     """
     titles = dict(keys) if isinstance(keys, Mapping) else {key: key for key in keys}
-    lines = {key: {name: line for name, rows in runs.items() if (line := _line(rows, x, key))[1].size} for key in titles}
+    lines = {
+        key: {name: line for name, rows in runs.items() if (line := _line(rows, x, key))[1].size} for key in titles
+    }
     if not any(lines.values()):
         raise ValueError("there is no curve to draw: no row holds the wanted keys")
     columns = min(len(titles), 3)
     height = -(-len(titles) // columns)
-    figure, axes = plt.subplots(height, columns, figsize=(WIDTH, 2.3 * height + 0.3), squeeze=False, layout="constrained")
+    figure, axes = plt.subplots(
+        height, columns, figsize=(WIDTH, 2.3 * height + 0.3), squeeze=False, layout="constrained"
+    )
     colors = dict(zip(runs, palette_of(len(runs)), strict=True))
     for ax, (key, title) in zip(axes.flat, titles.items(), strict=False):
         for name, (xs, ys) in lines[key].items():
@@ -112,7 +123,10 @@ def _line(values: Any, x: str, y: str) -> tuple[np.ndarray, np.ndarray]:
         xs, ys = (np.asarray(part, dtype=float) for part in values)
     elif isinstance(values, Sequence) and values and isinstance(values[0], Mapping):
         rows = [row for row in values if y in row]
-        xs, ys = np.array([row.get(x, i) for i, row in enumerate(rows)], dtype=float), np.array([row[y] for row in rows], dtype=float)
+        xs, ys = (
+            np.array([row.get(x, i) for i, row in enumerate(rows)], dtype=float),
+            np.array([row[y] for row in rows], dtype=float),
+        )
     else:
         ys = np.asarray(values, dtype=float)
         xs = np.arange(len(ys), dtype=float)

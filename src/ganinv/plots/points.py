@@ -57,14 +57,34 @@ def pareto(
         raise ValueError("there is no point to draw")
     figure, ax = plt.subplots(figsize=(WIDTH, 4.0), layout="constrained")
     named, shown = [], []
-    for (name, points), color, marker in zip(drawn.items(), palette_of(len(drawn)), marker_shapes(len(drawn)), strict=True):
+    for (name, points), color, marker in zip(
+        drawn.items(), palette_of(len(drawn)), marker_shapes(len(drawn)), strict=True
+    ):
         middles = np.array([(x.mean(), y.mean()) for x, y, _ in points])
         joined = len(points) > 1
-        ax.plot(*middles.T, marker=marker, color=color, markersize=7, linewidth=1 if joined else 0, alpha=0.9, label=name, zorder=3)
+        ax.plot(
+            *middles.T,
+            marker=marker,
+            color=color,
+            markersize=7,
+            linewidth=1 if joined else 0,
+            alpha=0.9,
+            label=name,
+            zorder=3,
+        )
         for x, y, label in points:
             spread = [group.std(ddof=1) if group.size > 1 else 0.0 for group in (x, y)]
             if any(spread):
-                ax.errorbar(x.mean(), y.mean(), xerr=spread[0] or None, yerr=spread[1] or None, color=ink(color), linewidth=0.8, capsize=3, zorder=2)
+                ax.errorbar(
+                    x.mean(),
+                    y.mean(),
+                    xerr=spread[0] or None,
+                    yerr=spread[1] or None,
+                    color=ink(color),
+                    linewidth=0.8,
+                    capsize=3,
+                    zorder=2,
+                )
             if label:
                 named.append((label, (x.mean(), y.mean()), color))
         if joined:
@@ -83,7 +103,11 @@ def pareto(
     corners = [flat[i] for i in front]
     steps = [
         (left, y1),
-        *(corner for a, b in zip(corners, [*corners[1:], None], strict=True) for corner in ((a, (b[0], a[1])) if b else (a,))),
+        *(
+            corner
+            for a, b in zip(corners, [*corners[1:], None], strict=True)
+            for corner in ((a, (b[0], a[1])) if b else (a,))
+        ),
         (x1, bottom),
     ]
     ax.plot(*np.array(steps).T, color="#6e6e6e", linestyle="--", linewidth=1, zorder=1)
@@ -111,7 +135,12 @@ def pareto(
 
 
 def tradeoff(
-    points: Mapping[str, tuple[float, float, float]], xlabel: str, ylabel: str, label: str, log: str = "", paths: Mapping[str, Any] | None = None
+    points: Mapping[str, tuple[float, float, float]],
+    xlabel: str,
+    ylabel: str,
+    label: str,
+    log: str = "",
+    paths: Mapping[str, Any] | None = None,
 ) -> Figure:
     """Named points in the plane with a third measure as their colour: light where it is small, dark where it is large.
 
@@ -132,7 +161,9 @@ def tradeoff(
     for path in (paths or {}).values():
         ax.plot(*path, color="#8a8a8a", linewidth=1, zorder=1)
     for x, y, value in points.values():
-        ax.plot(x, y, "o", color=colours.to_rgba(value), markeredgecolor=BLACK, markeredgewidth=0.8, markersize=11, zorder=3)
+        ax.plot(
+            x, y, "o", color=colours.to_rgba(value), markeredgecolor=BLACK, markeredgewidth=0.8, markersize=11, zorder=3
+        )
     ax.set(xlabel=xlabel, ylabel=ylabel)
     ax.set_xscale("log" if "x" in log else "linear")
     ax.set_yscale("log" if "y" in log else "linear")
@@ -144,10 +175,16 @@ def tradeoff(
     cast(Any, bar.outline).set_visible(False)
     place_names(figure, ax, [(name, (x, y), BLACK) for name, (x, y, _) in points.items()])
     told = "; ".join(f"{name} ({x:.3g}, {y:.3g}), {value:.3g}" for name, (x, y, value) in points.items())
-    return describe(figure, f"{counted(len(points), 'point')} of {ylabel} over {xlabel}, darker where {label} is larger. As (x, y), value: {told}.")
+    return describe(
+        figure,
+        f"{counted(len(points), 'point')} of {ylabel} over {xlabel}, darker where {label} is larger. As (x, y), value: {told}.",
+    )
 
 
 def _points(points: Point | Sequence[Point], name: str) -> list[tuple[np.ndarray, np.ndarray, str]]:
     """A point (a tuple) or points (a list of them) of :func:`pareto` as ``(x values, y values, label)``; a single one has its series' name."""
     rows = [(*points, name)] if isinstance(points, tuple) else points
-    return [(np.ravel(np.asarray(x, float)), np.ravel(np.asarray(y, float)), str(label[0]) if label else "") for x, y, *label in rows]
+    return [
+        (np.ravel(np.asarray(x, float)), np.ravel(np.asarray(y, float)), str(label[0]) if label else "")
+        for x, y, *label in rows
+    ]

@@ -53,5 +53,11 @@ def spectra(
         ax.axhline(1, color="#8a8a8a", linewidth=1, zorder=0)
     ax.xaxis.set_major_formatter(lambda f, _: f"1/{1 / f:.0f}")
     ax.set(xlabel="cycles per pixel", ylabel=ylabel, title=title or "")
-    told = "; ".join(f"{name} from {ys[0]:.2g} at the lowest to {ys[-1]:.2g} at the highest frequency" for name, (_, ys) in lines.items())
-    return describe(figure, f"{start_of(title)}{counted(len(lines), 'curve')} of {ylabel} over spatial frequency, on logarithmic scales: {told}.")
+    told = "; ".join(
+        f"{name} from {ys[0]:.2g} at the lowest to {ys[-1]:.2g} at the highest frequency"
+        for name, (_, ys) in lines.items()
+    )
+    return describe(
+        figure,
+        f"{start_of(title)}{counted(len(lines), 'curve')} of {ylabel} over spatial frequency, on logarithmic scales: {told}.",
+    )

@@ -19,7 +19,11 @@ Pictures = Tensor | Sequence[Picture]
 
 
 def show_images(
-    images: Pictures, titles: Sequence[str] | None = None, columns: int | None = None, scale: float = 1.8, suptitle: str | None = None
+    images: Pictures,
+    titles: Sequence[str] | None = None,
+    columns: int | None = None,
+    scale: float = 1.8,
+    suptitle: str | None = None,
 ) -> Figure:
     """Pictures side by side, in rows of ``columns`` (at most 8 by default), each at most ``scale`` inches wide, with a title above each.
 
@@ -36,7 +40,9 @@ def show_images(
     rows = [cells[i : i + columns] for i in range(0, len(cells), columns)]
     named = None if titles is None else [list(titles[i : i + columns]) for i in range(0, len(cells), columns)]
     figure = _sheet(rows, named, scale=scale, suptitle=suptitle)
-    return describe(figure, f"{start_of(suptitle)}{counted(len(cells), 'image')} in {counted(len(rows), 'row')}{listed(titles)}.")
+    return describe(
+        figure, f"{start_of(suptitle)}{counted(len(cells), 'image')} in {counted(len(rows), 'row')}{listed(titles)}."
+    )
 
 
 def filmstrip(frames: Pictures, labels: Sequence[Any] | None = None, suptitle: str | None = None) -> Figure:
@@ -47,7 +53,10 @@ def filmstrip(frames: Pictures, labels: Sequence[Any] | None = None, suptitle: s
 
 
 def filmstrips(
-    strips: Mapping[str, Pictures], labels: Sequence[Any] | None = None, notes: Mapping[str, Sequence[str]] | None = None, suptitle: str | None = None
+    strips: Mapping[str, Pictures],
+    labels: Sequence[Any] | None = None,
+    notes: Mapping[str, Sequence[str]] | None = None,
+    suptitle: str | None = None,
 ) -> Figure:
     """Several changes side by side in time: one row a strip, frames left to right, the same label above each column.
 
@@ -63,7 +72,9 @@ def filmstrips(
     count = len(next(iter(rows.values()), []))
     if not count or any(len(frames) != count for frames in rows.values()):
         raise ValueError(f"strips need frames, and as many in each, not {[len(frames) for frames in rows.values()]}")
-    if any(len(texts) != count for texts in [*([] if labels is None else [labels]), *(notes or {}).values()]) or not set(notes or {}) <= set(rows):
+    if any(
+        len(texts) != count for texts in [*([] if labels is None else [labels]), *(notes or {}).values()]
+    ) or not set(notes or {}) <= set(rows):
         raise ValueError(f"strips of {count} frames need as many labels and notes, for the rows {list(rows)}")
     named = None if notes is None else [list(notes.get(name, [""] * count)) for name in rows]
     columns = None if labels is None else [str(label) for label in labels]
@@ -97,7 +108,8 @@ def image_grid(
         raise ValueError(f"a grid of {len(table)} rows and {width} columns needs as many labels")
     figure = _sheet(table, None, rows, columns, scale, suptitle)
     return describe(
-        figure, f"{start_of(suptitle)}A grid of images, {counted(len(table), 'row')}{listed(rows)} by {counted(width, 'column')}{listed(columns)}."
+        figure,
+        f"{start_of(suptitle)}A grid of images, {counted(len(table), 'row')}{listed(rows)} by {counted(width, 'column')}{listed(columns)}.",
     )
 
 
@@ -133,7 +145,9 @@ def _sheet(
     head = 0.17 * lines / size  # what the titles take, in widths of a picture
     heights = [max((cell.shape[0] / cell.shape[1] for cell in row if cell is not None), default=1.0) for row in cells]
     width, height = count + gap * (count - 1), sum(heights) + len(cells) * head + gap * (len(cells) - 1)
-    extra = (0.3 if suptitle else 0.0) + (0.0 if columns is None else 0.1 + 0.17 * max(label.count("\n") + 1 for label in columns))
+    extra = (0.3 if suptitle else 0.0) + (
+        0.0 if columns is None else 0.1 + 0.17 * max(label.count("\n") + 1 for label in columns)
+    )
     figure = plt.figure(figsize=(width * size + margin + 0.1, height * size + extra + 0.1), layout="constrained")
     ax = figure.add_subplot()
     top, middles = 0.0, []
@@ -142,9 +156,13 @@ def _sheet(
         for j, cell in enumerate(row):
             left = j * (1 + gap)
             if cell is not None:
-                ax.imshow(cell, extent=(left, left + 1, top + cell.shape[0] / cell.shape[1], top), interpolation="nearest")
+                ax.imshow(
+                    cell, extent=(left, left + 1, top + cell.shape[0] / cell.shape[1], top), interpolation="nearest"
+                )
             if titles is not None:
-                ax.text(left + 0.5, top - 0.025 / size, titles[i][j], ha="center", va="bottom", fontsize=9, linespacing=1.1)
+                ax.text(
+                    left + 0.5, top - 0.025 / size, titles[i][j], ha="center", va="bottom", fontsize=9, linespacing=1.1
+                )
         middles.append(top + tall / 2)
         top += tall + gap
     ax.set(xlim=(0, width), ylim=(height, 0), aspect="equal")
@@ -152,7 +170,9 @@ def _sheet(
     ax.grid(False)
     ax.spines[:].set_visible(False)
     ax.tick_params(length=0, labeltop=True, labelbottom=False)
-    ax.set_xticks([] if columns is None else [j * (1 + gap) + 0.5 for j in range(count)], None if columns is None else columns)
+    ax.set_xticks(
+        [] if columns is None else [j * (1 + gap) + 0.5 for j in range(count)], None if columns is None else columns
+    )
     ax.set_yticks([] if rows is None else middles, None if rows is None else rows)
     if suptitle:
         figure.suptitle(suptitle)

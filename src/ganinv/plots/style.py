@@ -13,7 +13,15 @@ from matplotlib.figure import Figure
 
 from ..files import atomic_path
 
-BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"
+BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+    "#000000",
+)
 PALETTE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK)  # Okabe-Ito: told apart by colour-blind readers too
 WIDTH = 7.5  # inches: the width of the page's column
 ERROR_MAP = "magma"  # perceptually uniform, and black where there is no error
@@ -54,23 +62,42 @@ def describe(figure: Figure, text: str) -> Figure:
 def save_figure(path: str | PathLike[str], figure: Figure) -> None:
     """Write a figure as PNG, whole or not at all, with its description in the file, and close it."""
     with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", metadata={"Description": getattr(figure, "alt_text", ""), "Software": "ganinv"})
+        figure.savefig(
+            temporary, format="png", metadata={"Description": getattr(figure, "alt_text", ""), "Software": "ganinv"}
+        )
     plt.close(figure)
 
 
 def dash_patterns(n: int) -> list[Any]:
-    patterns = ["-", "--", "-.", ":", (0, (6, 1.5, 1, 1.5, 1, 1.5)), (0, (3, 3)), (0, (1, 3))]  # no two solid: lines that coincide show both
+    # no two solid: lines that coincide show both
+    patterns = [
+        "-",
+        "--",
+        "-.",
+        ":",
+        (0, (6, 1.5, 1, 1.5, 1, 1.5)),
+        (0, (3, 3)),
+        (0, (1, 3)),
+    ]
     return [patterns[i % len(patterns)] for i in range(n)]
 
 
 def marker_shapes(n: int) -> list[str]:
-    return ["osD^vPX"[i % 7] for i in range(n)]
+    """As many shapes, which do not begin again where :func:`palette_of` does: no two of the first 56 things share shape and colour."""
+    return ["osD^vPX*"[i % 8] for i in range(n)]
 
 
 def ink(color: Any) -> tuple[float, float, float]:
     """The colour, darkened until text in it reads well on white (contrast of 4.5 to 1)."""
     rgb = np.array(to_rgb(color))
-    while 1.05 / (np.dot([0.2126, 0.7152, 0.0722], np.where(rgb > 0.04045, ((rgb + 0.055) / 1.055) ** 2.4, rgb / 12.92)) + 0.05) < 4.5:
+    while (
+        1.05
+        / (
+            np.dot([0.2126, 0.7152, 0.0722], np.where(rgb > 0.04045, ((rgb + 0.055) / 1.055) ** 2.4, rgb / 12.92))
+            + 0.05
+        )
+        < 4.5
+    ):
         rgb = rgb * 0.95
     return tuple(rgb.tolist())
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from .alone import alone
 from .interrupt import Interrupt
 from .loop import Callback, Loop, Progress
 from .resume import Resume
 from .watch import DivergenceWarning, Watch
 
-__all__ = ["Callback", "DivergenceWarning", "Interrupt", "Loop", "Progress", "Resume", "Watch"]
+__all__ = ["Callback", "DivergenceWarning", "Interrupt", "Loop", "Progress", "Resume", "Watch", "alone"]

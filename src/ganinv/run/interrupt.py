@@ -24,7 +24,9 @@ class Interrupt:
             self._previous: Any = signal.signal(signal.SIGINT, self._handle)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._main:
             signal.signal(signal.SIGINT, signal.SIG_DFL if self._previous is None else self._previous)
         if self.pending and kind is None:

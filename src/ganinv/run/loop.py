@@ -45,11 +45,14 @@ class Loop:
     The keyword arguments are the state of the stage: tensors (changed in place), objects with ``state_dict``, generators and lists. With
     ``resume`` they are saved every few seconds and at Ctrl-C, and restored when the stage is entered again; a stage that was finished is
     restored and runs no step. Ctrl-C lets the current step finish, saves, and raises ``KeyboardInterrupt``; a second one is immediate.
+    What is saved is on the CPU, and can be restored on any device.
 
     To end a stage early, call :meth:`stop` and go on to the next step: after a ``break`` nothing would be saved.
     """
 
-    def __init__(self, stage: str, steps: int, callback: Callback | None = None, resume: Resume | None = None, **state: Any):
+    def __init__(
+        self, stage: str, steps: int, callback: Callback | None = None, resume: Resume | None = None, **state: Any
+    ):
         self.stage, self.steps, self.callback, self.resume, self.state = stage, steps, callback, resume, state
         self.step = 0
         self.values: dict[str, float] = {}
@@ -60,10 +63,14 @@ class Loop:
         Raises:
             GanInvError: one of them is not finite.
         """
-        self.values.update({key: float(value.detach()) if isinstance(value, Tensor) else float(value) for key, value in values.items()})
+        self.values.update(
+            {key: float(value.detach()) if isinstance(value, Tensor) else float(value) for key, value in values.items()}
+        )
         for key, value in self.values.items():
             if not math.isfinite(value):
-                raise GanInvError(f"{self.stage} diverged at step {self.step} ({key} is {value}): lower its learning rate.")
+                raise GanInvError(
+                    f"{self.stage} diverged at step {self.step} ({key} is {value}): lower its learning rate."
+                )
 
     def stop(self) -> None:
         """Make this step the last one."""
@@ -90,7 +97,7 @@ class Loop:
         state = self.state
         if self.step == self.steps:  # no step will need the optimisers, two thirds of the file
             state = {key: value for key, value in state.items() if not isinstance(value, torch.optim.Optimizer)}
-        frozen = {key: _freeze(value) for key, value in state.items()}
+        frozen = {key: on_cpu(_freeze(value)) for key, value in state.items()}
         self.resume.stages[self.stage] = {"step": self.step, "steps": self.steps, "values": dict(self.values), **frozen}
         self.resume.save()
 
@@ -104,14 +111,24 @@ class Loop:
                 _thaw(value, saved[key])
 
 
+def on_cpu(state: Any) -> Any:
+    """A copy of a state, dictionaries and lists however deep, with its tensors on the CPU; tensors that are there already are not copied."""
+    if isinstance(state, Tensor):
+        return state.detach().cpu()
+    if isinstance(state, dict):
+        return {key: on_cpu(value) for key, value in state.items()}
+    return type(state)(map(on_cpu, state)) if isinstance(state, list | tuple) else state
+
+
 def _freeze(value: Any) -> Any:
     if isinstance(value, Tensor):
-        return value.detach().clone()
+        return value.detach().to("cpu", copy=True)
     if hasattr(value, "get_state"):  # random generators and streams of real images
         return value.get_state()
     if isinstance(value, dict):
         return {key: _freeze(item) for key, item in value.items()}
-    return copy.deepcopy(value.state_dict()) if hasattr(value, "state_dict") else list(value)  # a state_dict's tensors are the live ones
+    # a state_dict's tensors are the live ones
+    return copy.deepcopy(value.state_dict()) if hasattr(value, "state_dict") else list(value)
 
 
 def _thaw(value: Any, saved: Any) -> None:

@@ -50,5 +50,7 @@ def training_statistics(gan: Bundle) -> FrechetStatistics:
         GanInvError: the bundle has none.
     """
     if gan.statistics is None:
-        raise GanInvError(f"{gan.name} comes without statistics of training images to measure a Fréchet distance from: set history_frechet=0.")
+        raise GanInvError(
+            f"{gan.name} comes without statistics of training images to measure a Fréchet distance from: set history_frechet=0."
+        )
     return gan.statistics

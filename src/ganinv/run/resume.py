@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ..cache import fingerprint
+from ..cache import fingerprint, software
 from ..errors import GanInvError
 from ..files import atomic_path
 from ..settings import encoder_names
@@ -45,14 +45,21 @@ class Resume:
                 if saved["fingerprint"] == self.fingerprint:
                     self.stages, self.seconds = saved["stages"], saved["seconds"]
             except Exception as error:  # whatever is wrong with the file, the cure is the same
-                raise GanInvError(f"{self.path} is not the state of an interrupted run: delete it to start afresh.") from error
+                raise GanInvError(
+                    f"{self.path} is not the state of an interrupted run: delete it to start afresh."
+                ) from error
 
     @classmethod
-    def for_run(cls, path: Path, gan: Bundle, target: Tensor, method: str, config: Any, start: Inversion | None = None) -> Resume:
-        """The resume file of one run, identified by all it depends on: bundle, pixels, method, configuration, the encoders in it, and the start."""
+    def for_run(
+        cls, path: Path, gan: Bundle, target: Tensor, method: str, config: Any, start: Inversion | None = None
+    ) -> Resume:
+        """The resume file of one run, identified by all it depends on: the software, bundle, pixels, method, configuration, the encoders in it,
+        and the start."""
         ws = None if start is None else start.ws
         encoders = [gan.encoder(name) for name in encoder_names(config)]
-        return cls(path, fingerprint(gan.G, gan.D, gan.reference, target, method, repr(config), *encoders, ws))
+        return cls(
+            path, fingerprint(software(), gan.G, gan.D, gan.reference, target, method, repr(config), *encoders, ws)
+        )
 
     def save(self) -> None:
         seconds = self.seconds + time.perf_counter() - self._began
@@ -60,7 +67,33 @@ class Resume:
             with atomic_path(self.path) as temporary:
                 torch.save({"fingerprint": self.fingerprint, "seconds": seconds, "stages": self.stages}, temporary)
         except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
-            raise GanInvError(f"{self.path}, the state of this run, cannot be written ({error}): give another file.") from error
+            raise GanInvError(
+                f"{self.path}, the state of this run, cannot be written ({error}): give another file."
+            ) from error
 
     def remove(self) -> None:
         self.path.unlink(missing_ok=True)
+
+    def part(self, label: str) -> Part:
+        """The stages of some of a run's photos, apart from those of the others."""
+        return Part(self, label)
+
+
+class Part(Resume):
+    """Stages of a resume file under a ``label`` of their own, until they are finished and their result takes their place."""
+
+    def __init__(self, whole: Resume, label: str):
+        self.whole, self.label = whole, label
+        self.path, self.fingerprint = whole.path, whole.fingerprint
+        kept = whole.stages.setdefault(label, {})
+        self.result: dict[str, Any] | None = kept.get("result")
+        self.stages = kept
+        self.seconds = 0.0  # those of the whole run are counted there
+
+    def save(self) -> None:
+        self.whole.save()
+
+    def finish(self, result: dict[str, Any]) -> None:
+        """Keep the ``result`` (tensors, and values that JSON has) instead of the stages."""
+        self.result = result
+        self.whole.stages[self.label] = {"result": result}

@@ -80,7 +80,9 @@ class Watch:
 
     def get_state(self) -> dict[str, Any]:
         """All that changes, copied, for an interrupted run."""
-        numbers = {key: value for key, value in vars(self).items() if isinstance(value, int | float) or key == "warning"}
+        numbers = {
+            key: value for key, value in vars(self).items() if isinstance(value, int | float) or key == "warning"
+        }
         return {**numbers, "kept": [tensor.clone() for tensor in self.kept]}
 
     def set_state(self, state: dict[str, Any]) -> None:

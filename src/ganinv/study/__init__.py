@@ -1,4 +1,4 @@
-"""Studies: many photos, many methods or settings, one table (``ganinv compare`` and ``ganinv ablate``).
+"""Studies: many photos, many methods or settings, one table (``ganinv compare``, ``ganinv ablate`` and ``ganinv study recovery``).
 
 .. code-block:: python
 
@@ -18,7 +18,9 @@ from .ablation import Ablation, Ordering, ablate
 from .claims import Claim, claims
 from .comparison import compare
 from .domains import domain_distance, domains
+from .held import Verdict, correlated, held, together, within
 from .photos import load_photos, photo_set
+from .recovery import RecoveryStudy, crossover, recovery
 from .table import Row, Study
 from .tasks import Failure, Variant
 
@@ -27,14 +29,22 @@ __all__ = [
     "Claim",
     "Failure",
     "Ordering",
+    "RecoveryStudy",
     "Row",
     "Study",
     "Variant",
+    "Verdict",
     "ablate",
     "claims",
     "compare",
+    "correlated",
+    "crossover",
     "domain_distance",
     "domains",
+    "held",
     "load_photos",
     "photo_set",
+    "recovery",
+    "together",
+    "within",
 ]

@@ -31,19 +31,24 @@ def spread(calls: Calls, jobs: int = 1, backend: str = LOCAL) -> Generator[Any]:
     """
     kind, separator, address = backend.partition("://")
     if backend != LOCAL and (kind not in ("dask", "ray") or not separator or not address):
-        raise GanInvError(f"there is no backend {backend!r}: use local, dask://HOST:PORT, ray://HOST:PORT, dask://local or ray://local.")
+        raise GanInvError(
+            f"there is no backend {backend!r}: use local, dask://HOST:PORT, ray://HOST:PORT, dask://local or ray://local."
+        )
     try:
         if kind == "dask":
             with _dask(address, jobs):
                 yield from joblib.Parallel(n_jobs=-1, batch_size=1, return_as="generator_unordered")(calls)
         elif kind == "ray":
             with _ray(address, jobs) as workers, joblib.Parallel(n_jobs=workers, batch_size=1) as parallel:
-                for i in range(0, len(calls), workers):  # in waves: joblib cannot give this backend's results one by one
+                # in waves: joblib cannot give this backend's results one by one
+                for i in range(0, len(calls), workers):
                     yield from parallel(calls[i : i + workers])
         else:
             yield from joblib.Parallel(n_jobs=jobs, batch_size=1, return_as="generator_unordered")(calls)
     except joblib.externals.loky.process_executor.BrokenProcessPool as error:
-        raise GanInvError(f"a worker process died, perhaps for want of memory ({str(error).splitlines()[0]}): try fewer jobs.") from error
+        raise GanInvError(
+            f"a worker process died, perhaps for want of memory ({str(error).splitlines()[0]}): try fewer jobs."
+        ) from error
 
 
 @contextmanager
@@ -52,11 +57,17 @@ def _dask(address: str, jobs: int) -> Iterator[None]:
         from distributed import Client, LocalCluster
     except ModuleNotFoundError:
         raise GanInvError("the backend dask:// needs Dask: pip install 'ganinv[dask]'.") from None
-    cluster = LocalCluster(n_workers=jobs, threads_per_worker=1, dashboard_address=None, silence_logs="ERROR") if address == LOCAL else None
+    cluster = (
+        LocalCluster(n_workers=jobs, threads_per_worker=1, dashboard_address=None, silence_logs="ERROR")
+        if address == LOCAL
+        else None
+    )
     try:
         client = Client(cluster or f"tcp://{address}", timeout=PATIENCE)
     except (OSError, ValueError) as error:
-        raise GanInvError(f"no Dask scheduler answers at {address} ({error}): start one with `dask scheduler`.") from error
+        raise GanInvError(
+            f"no Dask scheduler answers at {address} ({error}): start one with `dask scheduler`."
+        ) from error
     try:
         with client, joblib.parallel_config(backend="dask"):
             yield
@@ -75,11 +86,14 @@ def _ray(address: str, jobs: int) -> Iterator[int]:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     try:
         if address == LOCAL:
-            ray.init(LOCAL, num_cpus=jobs, include_dashboard=False, **quiet)  # without the address it would join a cluster that runs
+            # without the address it would join a cluster that runs
+            ray.init(LOCAL, num_cpus=jobs, include_dashboard=False, **quiet)
         else:
             ray.init(f"ray://{address}", **quiet)
     except (OSError, ValueError, RuntimeError) as error:
-        raise GanInvError(f"no Ray cluster answers at {address} ({error}): start one with `ray start --head`.") from error
+        raise GanInvError(
+            f"no Ray cluster answers at {address} ({error}): start one with `ray start --head`."
+        ) from error
     register_ray()
     try:
         with joblib.parallel_config(backend="ray"):

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from ..devices import randn
 from ..perception.features import feature_extractor, resize
 from ..photos import ImageWarning, from_uint8, load_target, to_uint8
 from ..report import ManifoldCheck
@@ -22,7 +23,13 @@ from ..zoo import Bundle
 from .photos import VARIANTS, Photos
 
 SIZE = 256  # pixels at least in which stone and drawing are made, before they are brought to the generator's size
-COIN = (188, 170, 237, 219)  # a head seen from the front: left, upper, right, lower edge in scikit-image's picture of coins
+# a head seen from the front: left, upper, right, lower edge in scikit-image's picture of coins
+COIN = (
+    188,
+    170,
+    237,
+    219,
+)
 
 
 def domains(gan: Bundle) -> Photos:
@@ -61,12 +68,13 @@ def stone(x: Tensor) -> Tensor:
     """``[N, 3, H, W]`` in [-1, 1] as a relief in rough stone: smoothed brightness for its height, lit from the upper left."""
     size = x.shape[-1]
     height = _blur((VARIANTS[" grey"](x)[:, :1] + 1) / 2, size / 85)
-    padded = F.pad(height, (1, 1, 1, 1), mode="replicate") * size * 3 / 64  # slopes do not depend on the number of pixels
+    # slopes do not depend on the number of pixels
+    padded = F.pad(height, (1, 1, 1, 1), mode="replicate") * size * 3 / 64
     slopes = [padded[:, :, 1:-1, 2:] - padded[:, :, 1:-1, :-2], padded[:, :, 2:, 1:-1] - padded[:, :, :-2, 1:-1]]
     normal = F.normalize(torch.cat([-slopes[0], -slopes[1], torch.ones_like(height)], dim=1), dim=1)
     light = F.normalize(x.new_tensor([-0.5, -0.6, 0.62]), dim=0)
     shade = (normal * light[:, None, None]).sum(dim=1, keepdim=True).clamp(0)
-    grain = _blur(torch.randn(1, 1, size, size, generator=torch.Generator().manual_seed(0)), size / 256)
+    grain = _blur(randn([1, 1, size, size], torch.Generator().manual_seed(0), x.device), size / 256)
     colour = x.new_tensor([0.86, 0.84, 0.80])[:, None, None]
     return (0.75 * shade + 0.25 * height + 0.03 * grain / grain.std()).clamp(0, 1) * colour * 2 - 1
 
@@ -100,7 +108,7 @@ def domain_distance(gan: Bundle) -> Callable[[Tensor], np.ndarray]:
 
     @torch.no_grad()
     def distance(images: Tensor) -> np.ndarray:
-        offset = extract(from_uint8(to_uint8(images))).double().numpy() - statistics.mean
+        offset = extract(from_uint8(to_uint8(images))).cpu().double().numpy() - statistics.mean
         return (offset * np.linalg.solve(cov, offset.T).T).sum(axis=1) / d
 
     return distance

@@ -27,20 +27,31 @@ def grid(photos: Mapping[str, Tensor], variants: Sequence[str], images: Mapping[
     """
     from .. import plots
 
-    errors = {key: plots.difference_map(from_uint8(images[key]), photos[key[0]])[0] for key in images if key[0] in photos}
+    errors = {
+        key: plots.difference_map(from_uint8(images[key]), photos[key[0]])[0] for key in images if key[0] in photos
+    }
     # The brightest colour stands for an error that one pixel in a hundred exceeds; at least what 8 bits resolve.
     limit = max(float(np.quantile(np.stack(list(errors.values())), 0.99)), 0.01)
     cells: list[list[Any]] = []
     labels = []
     for photo, target in photos.items():
         cells.append([target, *(images.get((photo, v)) for v in variants)])
-        cells.append([None, *(None if (photo, v) not in errors else _map(errors[photo, v] / limit, plots.ERROR_MAP) for v in variants)])
+        cells.append(
+            [
+                None,
+                *(
+                    None if (photo, v) not in errors else _map(errors[photo, v] / limit, plots.ERROR_MAP)
+                    for v in variants
+                ),
+            ]
+        )
         labels += [photo.replace("_", "\n"), f"error × {2 / limit:.2g}"]
     columns = ["original", *(name.replace("-", "-\n", 1).replace(" ", "\n", 1) for name in variants)]
     figure = plots.image_grid(cells, labels, columns)
     wide, tall = (1.05 * count - 0.05 for count in (len(columns), len(labels)))  # in pictures, with the gaps
     width, height = figure.get_size_inches()
-    more = max(0.0, LETTER * _letters(columns) - (width - LETTER * _letters(labels)) / wide)  # that a picture is too narrow for its label
+    # that a picture is too narrow for its label
+    more = max(0.0, LETTER * _letters(columns) - (width - LETTER * _letters(labels)) / wide)
     figure.set_size_inches(width + more * wide, height + more * tall)
     return plots.describe(
         figure,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mimetypes
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -10,7 +11,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..errors import GanInvError
+from ..errors import GanInvError, sentence
+from ..files import shown
 from ..photos import from_uint8, load_target
 from ..zoo import Bundle
 
@@ -18,16 +20,40 @@ Photos = dict[str, Tensor]
 Complain = Callable[[str], None]
 HELDOUT = 8  # of the bundle's held-out images, unless more are asked for
 
+# not in every list of media types
+CAMERA = {
+    ".dng",
+    ".cr2",
+    ".cr3",
+    ".nef",
+    ".arw",
+    ".raf",
+    ".orf",
+    ".rw2",
+    ".pef",
+    ".heic",
+    ".heif",
+    ".hif",
+}
+
 # What makes a face that the generator was not trained on: each keeps the shape [1, 3, R, R] and the range.
 VARIANTS: dict[str, Callable[[Tensor], Tensor]] = {
     "": lambda x: x,
     " mirrored": lambda x: x.flip(3),
-    " grey": lambda x: (x * x.new_tensor([0.299, 0.587, 0.114])[:, None, None]).sum(dim=1, keepdim=True).expand_as(x).contiguous(),
+    " grey": lambda x: (
+        (x * x.new_tensor([0.299, 0.587, 0.114])[:, None, None]).sum(dim=1, keepdim=True).expand_as(x).contiguous()
+    ),
     " half": lambda x: torch.cat([x[..., : x.shape[3] // 2], torch.zeros_like(x[..., x.shape[3] // 2 :])], dim=3),
 }
 
 
-def photo_set(name: str | os.PathLike[str], gan: Bundle, limit: int | None = None, align: str = "face", complain: Complain | None = None) -> Photos:
+def photo_set(
+    name: str | os.PathLike[str],
+    gan: Bundle,
+    limit: int | None = None,
+    align: str = "face",
+    complain: Complain | None = None,
+) -> Photos:
     """The photos ``{name: [1, 3, R, R] in [-1, 1]}`` of a set.
 
     Args:
@@ -55,14 +81,36 @@ def photo_set(name: str | os.PathLike[str], gan: Bundle, limit: int | None = Non
     folder = Path(name)
     if not folder.is_dir():
         raise GanInvError(f"{name} is no set of photos: give heldout, real, or a folder of pictures.")
-    known = Image.registered_extensions()
-    files = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in known and not path.name.startswith(".")][:limit]
+    try:
+        files = [path for path in sorted(folder.iterdir()) if is_picture(path)][:limit]
+    except OSError as error:
+        raise GanInvError(
+            f"{shown(folder)} cannot be read ({error.strerror or error}): change its permissions."
+        ) from error
     if not files:
         raise GanInvError(f"{folder} holds no pictures: name a folder that does.")
     return load_photos(files, gan, align, complain)
 
 
-def load_photos(files: Iterable[str | os.PathLike[str]], gan: Bundle, align: str = "face", complain: Complain | None = None) -> Photos:
+def is_picture(path: Path) -> bool:
+    """Whether a file in a folder of pictures is to be read, or else to be complained of: what is called a picture, in formats that Pillow does not
+    know as well; and what has no suffix, if it holds one."""
+    if path.name.startswith(".") or path.is_dir():
+        return False
+    suffix = path.suffix.lower()
+    if suffix:
+        kind = mimetypes.guess_type(f"_{suffix}")[0] or ""
+        return kind.startswith("image/") or suffix in Image.registered_extensions() or suffix in CAMERA
+    try:
+        with Image.open(path):
+            return True
+    except Exception:  # decoders raise anything
+        return False
+
+
+def load_photos(
+    files: Iterable[str | os.PathLike[str]], gan: Bundle, align: str = "face", complain: Complain | None = None
+) -> Photos:
     """Read picture files, or photos that ship by their names; equal names are numbered.
 
     Args:
@@ -73,15 +121,17 @@ def load_photos(files: Iterable[str | os.PathLike[str]], gan: Bundle, align: str
     """
     photos: Photos = {}
     for file in files:
-        path, framing = (gan.photos[str(file)], "none") if not Path(file).exists() and str(file) in gan.photos else (Path(file), align)
+        shipped = gan.shipped(file)
+        path, framing = (Path(file), align) if shipped is None else (shipped, "none")
         try:
             target = load_target(path, gan.resolution, framing)
-        except GanInvError as error:
+        except Exception as error:  # one picture is not to cost the others
             if complain is None:
                 raise
-            complain(str(error))
+            complain(str(error) if isinstance(error, GanInvError) else f"{shown(path)} failed ({sentence(error)})")
             continue
-        names = (path.name if i == 1 else f"{path.stem}-{i}{path.suffix}" for i in range(1, len(photos) + 2))
+        stem, suffix = shown(path.stem), shown(path.suffix)
+        names = (f"{stem}{suffix}" if i == 1 else f"{stem}-{i}{suffix}" for i in range(1, len(photos) + 2))
         photos[next(name for name in names if name not in photos)] = target
     if not photos:
         raise GanInvError("none of the pictures can be used: give at least one that can.")

@@ -18,9 +18,11 @@ import torch
 from torch import Tensor
 
 from .. import __version__
+from ..devices import describe
 from ..errors import GanInvError
+from ..files import write_text
 from ..photos import check_images
-from ..report import SEED, ManifoldCheck, finite, staged, versions
+from ..report import SEED, ManifoldCheck, draw, finite, staged, versions
 from ..zoo import Bundle
 from .figure import MOST_PHOTOS, grid
 from .tasks import Failure, Measurement, Progress, Variant, run_tasks
@@ -98,10 +100,16 @@ class Study:
         """All that is known about the study, as JSON values; what JSON has not (an infinite PSNR, the spread of one photo) is ``None``."""
         methods = {}
         for name, variant in self.variants.items():
-            numbers = {column: {"mean": finite(self.mean(name, column)), "std": finite(self.std(name, column))} for column in COLUMNS[:6]}
+            numbers = {
+                column: {"mean": finite(self.mean(name, column)), "std": finite(self.std(name, column))}
+                for column in COLUMNS[:6]
+            }
             numbers[f"perceptual_{self.trunk}"] = numbers.pop("perceptual")
             if after := self.column(name, "frechet_after"):
-                numbers["frechet_after"] = {"mean": finite(statistics.fmean(after)), "std": finite(self.std(name, "frechet_after"))}
+                numbers["frechet_after"] = {
+                    "mean": finite(statistics.fmean(after)),
+                    "std": finite(self.std(name, "frechet_after")),
+                }
             config = asdict(variant.config)
             methods[name] = {
                 "method": variant.method,
@@ -116,6 +124,8 @@ class Study:
             "model": self.gan.name,
             "model_sha256": self.gan.sha256,
             "versions": versions(),
+            "device": describe(self.gan.device),
+            "precision": self.gan.precision,
             "threads": self.threads,
             "images": list(self.photos),
             "perceptual_trunk": self.trunk,
@@ -146,7 +156,10 @@ class Study:
             cells = [name, str(len(self.column(name, "mse")))]
             digits = {"mse": ".4f", "mse_own_noise": ".4f", "psnr": ".1f", "ssim": ".3f", "perceptual": ".3f"}
             cells += [self.cell(name, column, format) for column, format in digits.items()]
-            cells += [self.cell(name, "seconds", ".2f"), *([self.cell(name, "frechet_after", ".1f")] if measured else [])]
+            cells += [
+                self.cell(name, "seconds", ".2f"),
+                *([self.cell(name, "frechet_after", ".1f")] if measured else []),
+            ]
             lines.append(f"| {' | '.join(cells)} |")
         lines.append("")
         lines += [f"- {note}" for note in self.notes]
@@ -165,7 +178,10 @@ class Study:
     def _facts(self) -> list[str]:
         """Under which conditions the numbers were measured, as Markdown."""
         facts = [f"{name}: {value}" for name, value in self.label.items() if value]
-        facts += [f"photos: {len(self.photos)}", f"ganinv {__version__}, PyTorch {torch.__version__}, Python {platform.python_version()}"]
+        facts += [
+            f"photos: {len(self.photos)}",
+            f"ganinv {__version__}, PyTorch {torch.__version__}, Python {platform.python_version()}",
+        ]
         facts += [f"weights {self.gan.sha256[:12]}"]
         lines = [
             "; ".join(facts) + ".",
@@ -174,33 +190,42 @@ class Study:
         ]
         if self.frechet is not None:
             how = "{features}, {samples} samples of seed {seed}, against {compared_with}".format(**self.frechet)
-            lines.append(f"Fréchet distance of the tuned generator ({how}); the untouched generator's is {self.frechet['before']:.1f}.")
+            lines.append(
+                f"Fréchet distance of the tuned generator ({how}); the untouched generator's is {self.frechet['before']:.1f}."
+            )
         return lines
 
     def csv(self) -> str:
         """One row a photo and variant, in full precision; cells without a value are empty."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["image", "method", *(f"perceptual_{self.trunk}" if name == "perceptual" else name for name in COLUMNS)])
+        writer.writerow(
+            ["image", "method", *(f"perceptual_{self.trunk}" if name == "perceptual" else name for name in COLUMNS)]
+        )
         for row in self.rows:
-            writer.writerow([row.image, row.method, *("" if (value := getattr(row, name)) is None else value for name in COLUMNS)])
+            writer.writerow(
+                [row.image, row.method, *("" if (value := getattr(row, name)) is None else value for name in COLUMNS)]
+            )
         return text.getvalue()
 
     def save(self, folder: str | Path) -> Path:
         """Write ``results.csv``, ``summary.json``, ``summary.md`` and ``grid.png`` (of the first photos).
 
         Raises:
-            GanInvError: the folder cannot be written.
+            GanInvError: the folder cannot be written; or the grid cannot be drawn, and the others have been written.
         """
-        from .. import plots  # Matplotlib, which nothing else here needs
-
-        plots.use_style()
-        with staged(folder) as stage:
-            (stage / "results.csv").write_text(self.csv())
-            (stage / "summary.json").write_text(json.dumps(self.summary(), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-            (stage / "summary.md").write_text(self.markdown())
+        failure = ""
+        with staged(folder, "grid.png") as stage:
+            write_text(stage / "results.csv", self.csv())
+            write_text(
+                stage / "summary.json", json.dumps(self.summary(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+            )
+            write_text(stage / "summary.md", self.markdown())
             if self.rows:
-                plots.save_figure(stage / "grid.png", grid(dict(list(self.photos.items())[:MOST_PHOTOS]), list(self.variants), self.images))
+                first = dict(list(self.photos.items())[:MOST_PHOTOS])
+                failure = draw(stage / "grid.png", lambda: grid(first, list(self.variants), self.images))
+        if failure:
+            raise GanInvError(f"{Path(folder) / 'grid.png'} {failure}: the other results are there.")
         return Path(folder)
 
 
@@ -215,8 +240,7 @@ def run_study(study: S, jobs: int, backend: str, cache: str | os.PathLike[str] |
         raise GanInvError("a study needs at least one method.")
     if study.samples and study.samples < 2:
         raise GanInvError(f"a Fréchet distance needs at least two samples, not {study.samples}; 0 measures none.")
-    for target in study.photos.values():
-        check_images(target, study.gan.resolution)
+    study.photos = {name: check_images(target, study.gan.resolution) for name, target in study.photos.items()}
     outcomes, study.failures = run_tasks(
         study.gan, study.photos, study.variants, Measurement(study.trunk, study.samples), jobs, backend, cache, progress
     )

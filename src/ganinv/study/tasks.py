@@ -6,19 +6,19 @@ import json
 import os
 import warnings
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import joblib
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..cache import cache_folder, fingerprint, software
-from ..errors import GanInvError
+from ..cache import CacheWarning, cache_folder, fingerprint, software
+from ..errors import GanInvError, sentence
 from ..files import atomic_path
 from ..inversion import METHODS
 from ..perception.features import EFFICIENTNET
@@ -36,6 +36,22 @@ class Variant:
 
     method: str
     config: Any
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        """``function(gan, target, config)``, the method itself: a worker on another machine knows only those that ganinv comes with.
+
+        Raises:
+            GanInvError: there is no such method.
+        """
+        if self.method not in METHODS:
+            raise GanInvError(f"There is no method {self.method!r}: choose from {', '.join(METHODS)}.")
+        return METHODS[self.method].function
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """What the outcome depends on, in words."""
+        return self.method, repr(self.config)
 
 
 @dataclass
@@ -75,6 +91,7 @@ class Measurement:
     samples: int = 0
 
 
+T = TypeVar("T")
 Key = tuple[str, str]  # photo, variant
 Progress = Callable[[int, int, str], None]
 
@@ -103,58 +120,103 @@ def run_tasks(
 
     folder = Path(cache or cache_folder()) / "studies"
     base = _setting(gan, measurement)
-    methods = {name: _method(gan, variant) for name, variant in variants.items()}
-    tasks = [(photo, variant) for variant in variants for photo in photos]  # those of one method beside each other: they take equally long
-    files = {(photo, variant): folder / f"{fingerprint(base, methods[variant], photos[photo])}.npz" for photo, variant in tasks}
-    outcomes = {key: found for key in tasks if (found := _read(files[key])) is not None}
+    methods = {name: depends_on(gan, variant) for name, variant in variants.items()}
+    # those of one method beside each other: they take equally long
+    tasks = [(photo, variant) for variant in variants for photo in photos]
+    files = {
+        (photo, variant): folder / f"{fingerprint(base, methods[variant], photos[photo])}.npz"
+        for photo, variant in tasks
+    }
+
+    def calls(waiting: Sequence[Key]) -> list[Any]:
+        load_perceptual(measurement.trunk)  # what cannot be had is to be said once
+        # Whatever all tasks share is computed here, once, and travels with them.
+        check = ManifoldCheck(gan, measurement.samples) if measurement.samples else None
+        device, home = gan.device, gan.to("cpu")
+        if check:
+            _ = check.reference
+            check.gan = home
+        return [
+            joblib.delayed(attempt)(
+                key, home, device, photos[key[0]], variants[key[1]], variants[key[1]].function, measurement, check
+            )
+            for key in waiting
+        ]
+
+    return spread_tasks(files, calls, _read, _arrays, jobs, backend, progress)
+
+
+def spread_tasks(
+    files: Mapping[Key, Path],
+    calls: Callable[[Sequence[Key]], list[Any]],
+    read: Callable[[Path], T | None],
+    arrays: Callable[[T], dict[str, Any]],
+    jobs: int,
+    backend: str,
+    progress: Progress | None,
+) -> tuple[dict[Key, T], list[Failure]]:
+    """The results of tasks, each from its file or worked out, in the order of ``files``; what is finished is kept, whatever ends the rest.
+
+    Args:
+        files: where the result of each task is kept, all in one folder.
+        calls: ``joblib.delayed`` calls for the tasks that wait; each gives its task and the result, or a sentence why there is none.
+        read: the result in a file, or ``None`` where there is none.
+        arrays: what a file holds of a result, by name.
+
+    Raises:
+        GanInvError: the folder cannot be written, or the backend fails.
+    """
+    done = {key: found for key, file in files.items() if (found := read(file)) is not None}
     failures: list[Failure] = []
-    waiting = [key for key in tasks if key not in outcomes]
+    waiting = [key for key in files if key not in done]
     if progress:
-        progress(len(outcomes), len(tasks), "")
+        progress(len(done), len(files), "")
     if not waiting:
-        return outcomes, failures
-    _check_writable(folder)
-    load_perceptual(measurement.trunk)  # what cannot be had is to be said once
-    # Whatever all tasks share is computed here, once, and travels with them.
-    check = ManifoldCheck(gan, measurement.samples) if measurement.samples else None
-    if check:
-        _ = check.reference
-    calls = [joblib.delayed(attempt)(key, gan, photos[key[0]], variants[key[1]], _function(variants[key[1]]), measurement, check) for key in waiting]
-    with closing(spread(calls, jobs, backend)) as results:
+        return done, failures
+    check_writable(files[waiting[0]].parent)
+    keeps = True
+    with closing(spread(calls(waiting), jobs, backend)) as results:
         for key, result in results:
-            if isinstance(result, Outcome):
-                outcomes[key] = result
-                _write(files[key], result)
-            else:
+            if isinstance(result, str):
                 failures.append(Failure(key[0], key[1], result))
+            else:
+                done[key] = result
+                keeps = keeps and _write(files[key], arrays(result))
             if progress:
-                progress(len(outcomes) + len(failures), len(tasks), f"{key[1]}, {key[0]}")
-    return {key: outcomes[key] for key in tasks if key in outcomes}, sorted(failures, key=lambda f: tasks.index((f.image, f.variant)))
-
-
-def _function(variant: Variant) -> Callable[..., Any]:
-    """The method itself: a worker on another machine knows only those that ganinv comes with."""
-    if variant.method not in METHODS:
-        raise GanInvError(f"There is no method {variant.method!r}: choose from {', '.join(METHODS)}.")
-    return METHODS[variant.method].function
+                progress(len(done) + len(failures), len(files), f"{key[1]}, {key[0]}")
+    tasks = list(files)
+    return {key: done[key] for key in tasks if key in done}, sorted(
+        failures, key=lambda f: tasks.index((f.image, f.variant))
+    )
 
 
 def attempt(
-    key: Key, gan: Bundle, target: Tensor, variant: Variant, function: Callable[..., Any], measurement: Measurement, check: ManifoldCheck | None
+    key: Key,
+    gan: Bundle,
+    device: torch.device,
+    target: Tensor,
+    variant: Variant,
+    function: Callable[..., Any],
+    measurement: Measurement,
+    check: ManifoldCheck | None,
 ) -> tuple[Key, Outcome | str]:
-    """Run one task, in whatever process; an error of its own becomes a sentence, and does not end the others."""
+    """Run one task, in whatever process, on a device of its machine; an error of its own becomes a sentence, and does not end the others.
+
+    Bundles travel on the CPU, so that what cannot be had where they arrive is such an error.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DivergenceWarning)  # it is in the result, too
-            result = function(gan, target, variant.config)
+            result = function(gan.to(device), target, variant.config)
         scores = result.scores_by((measurement.trunk,))[0]
         after = check.distance(result.generator) if check is not None and result.tuned else None
-        said = [sentence for sentence in result.warnings if sentence]  # a photo that all went well with has an empty one
-        return key, Outcome(to_uint8(result.image.clamp(-1, 1)), scores, result.seconds, torch.get_num_threads(), after, said)
-    except GanInvError as error:
-        return key, str(error)
+        # a photo that all went well with has an empty one
+        said = [sentence for sentence in result.warnings if sentence]
+        return key, Outcome(
+            to_uint8(result.image.clamp(-1, 1)), scores, result.seconds, torch.get_num_threads(), after, said
+        )
     except Exception as error:  # one method's fault is not to cost the results of the others
-        return key, f"{type(error).__name__}: {error}"
+        return key, sentence(error)
 
 
 # --- the cache --------------------------------------------------------------------------------------------------------------------------------
@@ -162,19 +224,24 @@ def attempt(
 
 def _setting(gan: Bundle, measurement: Measurement) -> str:
     """What all tasks of a study depend on: weights, images and statistics of the bundle, what is measured, and the software."""
-    statistics = None if gan.statistics is None else torch.from_numpy(np.concatenate([gan.statistics.mean[None], gan.statistics.cov]))
-    return fingerprint("1", gan.G, gan.D, gan.reference, statistics, repr(measurement), f"samples of seed {SEED}", software())
+    where = f"{gan.device.type} {gan.precision}"
+    statistics = (
+        None
+        if gan.statistics is None
+        else torch.from_numpy(np.concatenate([gan.statistics.mean[None], gan.statistics.cov]))
+    )
+    return fingerprint(
+        gan.G, gan.D, gan.reference, statistics, repr(measurement), where, f"samples of seed {SEED}", software()
+    )
 
 
-def _method(gan: Bundle, variant: Variant) -> str:
+def depends_on(gan: Bundle, variant: Variant) -> str:
     """What a variant's tasks depend on besides: method and configuration, and the encoders in it, forms and weights (which are read here, once,
     and travel with the bundle)."""
-    networks = [gan.encoder(name) for name in encoder_names(variant.config)]
-    forms = [(type(network).__name__, getattr(network, "config", None)) for network in networks]
-    return fingerprint(variant.method, repr(variant.config), repr(forms), *networks)
+    return fingerprint(*variant.identity, *[gan.encoder(name) for name in encoder_names(variant.config)])
 
 
-def _check_writable(folder: Path) -> None:
+def check_writable(folder: Path) -> None:
     """A cache that cannot be written is found before the work, not after it."""
     try:
         with atomic_path(folder / "probe") as temporary:
@@ -186,13 +253,23 @@ def _check_writable(folder: Path) -> None:
         ) from error
 
 
-def _write(path: Path, outcome: Outcome) -> None:
-    record = json.dumps({name: getattr(outcome, name) for name in ("scores", "seconds", "threads", "frechet_after", "warnings")})
+def _arrays(outcome: Outcome) -> dict[str, Any]:
+    record = json.dumps(
+        {name: getattr(outcome, name) for name in ("scores", "seconds", "threads", "frechet_after", "warnings")}
+    )
+    return {"image": outcome.image.numpy(), "record": record}
+
+
+def _write(path: Path, arrays: Mapping[str, Any]) -> bool:
+    """Keep a finished task; where that is not possible any more (a full disk), warn: its result goes on without."""
     try:
         with atomic_path(path) as temporary, open(temporary, "wb") as file:
-            np.savez_compressed(file, image=outcome.image.numpy(), record=record)
+            np.savez_compressed(file, **arrays)
     except OSError as error:
-        raise GanInvError(f"{path}, a finished task, cannot be written ({error.strerror or error}): name another folder in GANINV_CACHE.") from error
+        said = f"finished tasks cannot be kept any more in {path.parent} ({error.strerror or error}): name another folder in GANINV_CACHE"
+        warnings.warn(said, CacheWarning, stacklevel=2)
+        return False
+    return True
 
 
 def _read(path: Path) -> Outcome | None:

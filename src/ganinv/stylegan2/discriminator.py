@@ -36,10 +36,15 @@ class Conv2dLayer(nn.Module):
         self.register_buffer("resample_filter", binomial_filter())
 
     def forward(self, x: Tensor, gain: float = 1.0) -> Tensor:
-        scale = gain * LRELU_GAIN if self.activation == "lrelu" else gain  # folded into the weights: lrelu(a x) = a lrelu(x)
+        # folded into the weights: lrelu(a x) = a lrelu(x)
+        scale = gain * LRELU_GAIN if self.activation == "lrelu" else gain
         weight = (self.weight * (self.weight_gain * scale)).to(x.dtype)
         bias = None if self.bias is None else (self.bias * scale).to(x.dtype)
-        x = conv2d_down(x, weight, self.resample_filter, bias) if self.down == 2 else F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2)
+        x = (
+            conv2d_down(x, weight, self.resample_filter, bias)
+            if self.down == 2
+            else F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2)
+        )
         if self.activation == "lrelu":
             x = lrelu(x)
         return x if self.conv_clamp is None else x.clamp(-self.conv_clamp * gain, self.conv_clamp * gain)
@@ -50,7 +55,14 @@ class DiscriminatorBlock(nn.Module):
 
     resample_filter: Tensor
 
-    def __init__(self, in_channels: int, tmp_channels: int, out_channels: int, img_channels: int = 3, conv_clamp: float | None = None):
+    def __init__(
+        self,
+        in_channels: int,
+        tmp_channels: int,
+        out_channels: int,
+        img_channels: int = 3,
+        conv_clamp: float | None = None,
+    ):
         super().__init__()
         self.register_buffer("resample_filter", binomial_filter())
         if in_channels == 0:
@@ -131,9 +143,14 @@ class Discriminator(nn.Module):
         )
         self.block_resolutions = [2**i for i in range(int(math.log2(img_resolution)), 2, -1)]
         for res in self.block_resolutions:
-            channels, out = num_channels(res, channel_base, channel_max), num_channels(res // 2, channel_base, channel_max)
+            channels, out = (
+                num_channels(res, channel_base, channel_max),
+                num_channels(res // 2, channel_base, channel_max),
+            )
             top = res == img_resolution
-            setattr(self, f"b{res}", DiscriminatorBlock(0 if top else channels, channels, out, img_channels, conv_clamp))
+            setattr(
+                self, f"b{res}", DiscriminatorBlock(0 if top else channels, channels, out, img_channels, conv_clamp)
+            )
         self.b4 = DiscriminatorEpilogue(num_channels(4, channel_base, channel_max), mbstd_group_size, conv_clamp)
 
     def forward(self, img: Tensor) -> Tensor:

@@ -13,16 +13,30 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .ops import LRELU_GAIN, binomial_filter, lrelu, modulated_conv2d, normalize_2nd_moment, num_channels, upsample2d, widen
+from ..devices import randn
+from .ops import (
+    LRELU_GAIN,
+    binomial_filter,
+    lrelu,
+    modulated_conv2d,
+    normalize_2nd_moment,
+    num_channels,
+    upsample2d,
+    widen,
+)
 
 NOISE_MODES = ("const", "random", "none")
+PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+HALF_RESOLUTIONS = 4  # the highest ones, which are computed in half precision where that is asked for
 MIN_RESOLUTION, MAX_RESOLUTION = 8, 1024
 
 
 def check_resolution(img_resolution: int) -> None:
     """Raise ``ValueError`` unless ``img_resolution`` is a power of two between 8 and 1024."""
     if not MIN_RESOLUTION <= img_resolution <= MAX_RESOLUTION or img_resolution & (img_resolution - 1):
-        raise ValueError(f"img_resolution must be a power of two from {MIN_RESOLUTION} to {MAX_RESOLUTION}, not {img_resolution}")
+        raise ValueError(
+            f"img_resolution must be a power of two from {MIN_RESOLUTION} to {MAX_RESOLUTION}, not {img_resolution}"
+        )
 
 
 class FullyConnectedLayer(nn.Module):
@@ -31,7 +45,14 @@ class FullyConnectedLayer(nn.Module):
     ``lr_multiplier`` makes the layer learn slower (0.01 in the mapping network).
     """
 
-    def __init__(self, in_features: int, out_features: int, bias_init: float = 0.0, lr_multiplier: float = 1.0, activation: str = "linear"):
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias_init: float = 0.0,
+        lr_multiplier: float = 1.0,
+        activation: str = "linear",
+    ):
         super().__init__()
         self.weight = nn.Parameter(torch.randn(out_features, in_features) / lr_multiplier)
         self.bias = nn.Parameter(torch.full([out_features], float(bias_init)))
@@ -54,7 +75,9 @@ class MappingNetwork(nn.Module):
         super().__init__()
         self.z_dim, self.w_dim, self.num_ws, self.num_layers = z_dim, w_dim, num_ws, num_layers
         for i in range(num_layers):
-            layer = FullyConnectedLayer(z_dim if i == 0 else w_dim, w_dim, lr_multiplier=lr_multiplier, activation="lrelu")
+            layer = FullyConnectedLayer(
+                z_dim if i == 0 else w_dim, w_dim, lr_multiplier=lr_multiplier, activation="lrelu"
+            )
             setattr(self, f"fc{i}", layer)
         self.register_buffer("w_avg", torch.zeros([w_dim]))
 
@@ -85,7 +108,15 @@ class SynthesisLayer(nn.Module):
     noise_const: Tensor
     resample_filter: Tensor
 
-    def __init__(self, in_channels: int, out_channels: int, w_dim: int, resolution: int, up: int = 1, conv_clamp: float | None = None):
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        w_dim: int,
+        resolution: int,
+        up: int = 1,
+        conv_clamp: float | None = None,
+    ):
         super().__init__()
         self.resolution, self.up, self.conv_clamp = resolution, up, conv_clamp
         self.affine = FullyConnectedLayer(w_dim, in_channels, bias_init=1)
@@ -97,7 +128,10 @@ class SynthesisLayer(nn.Module):
 
     def forward(self, x: Tensor, styles: Tensor, noise_mode: str = "const", noise: Tensor | None = None) -> Tensor:
         if noise is None and noise_mode == "random":
-            noise = torch.randn(x.shape[0], 1, self.resolution, self.resolution, device=x.device)
+            # drawn on the CPU, so that a seed means the same noise everywhere
+            noise = torch.randn(x.shape[0], 1, self.resolution, self.resolution, device="cpu", dtype=torch.float32).to(
+                x.device
+            )
         elif noise is None and noise_mode == "const":
             noise = self.noise_const
         if noise is not None:
@@ -120,7 +154,10 @@ class ToRGBLayer(nn.Module):
         self.weight_gain = 1 / math.sqrt(in_channels)
 
     def forward(self, x: Tensor, styles: Tensor) -> Tensor:
-        x = modulated_conv2d(x, self.weight, styles * self.weight_gain, demodulate=False) + self.bias.to(x.dtype)[:, None, None]
+        x = (
+            modulated_conv2d(x, self.weight, styles * self.weight_gain, demodulate=False)
+            + self.bias.to(x.dtype)[:, None, None]
+        )
         return x if self.conv_clamp is None else x.clamp(-self.conv_clamp, self.conv_clamp)
 
 
@@ -130,8 +167,12 @@ Fusion = tuple[Tensor, Tensor]
 def _fused(x: Tensor, fusion: Mapping[str, Fusion] | None, name: str) -> Tensor:
     if fusion is None or name not in fusion:
         return x
-    gain, shift = fusion[name]
+    gain, shift = (maps.to(x.dtype) for maps in fusion[name])
     return x * (1 + gain) + shift
+
+
+def _in(dtype: torch.dtype | None, x: Tensor) -> Tensor:
+    return x if dtype is None else x.to(dtype)
 
 
 class SynthesisBlock(nn.Module):
@@ -139,7 +180,15 @@ class SynthesisBlock(nn.Module):
 
     resample_filter: Tensor
 
-    def __init__(self, in_channels: int, out_channels: int, w_dim: int, resolution: int, img_channels: int = 3, conv_clamp: float | None = None):
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        w_dim: int,
+        resolution: int,
+        img_channels: int = 3,
+        conv_clamp: float | None = None,
+    ):
         super().__init__()
         self.resolution = resolution
         self.register_buffer("resample_filter", binomial_filter())
@@ -163,15 +212,16 @@ class SynthesisBlock(nn.Module):
         rgb_gain: float = 1.0,
         base: Tensor | None = None,
         fusion: Mapping[str, Fusion] | None = None,
+        dtype: torch.dtype | None = None,
     ) -> tuple[Tensor, Tensor]:
         name = f"b{self.resolution}"
         if base is not None:  # in place of conv0's output, and of everything before it
-            x = base
+            x = _in(dtype, base)
         elif x is None:
             batch = styles[f"{name}.conv1"].shape[0]
-            x = self.const.unsqueeze(0).expand(batch, -1, -1, -1)
+            x = _in(dtype, self.const).unsqueeze(0).expand(batch, -1, -1, -1)
         else:
-            x = self.conv0(x, styles[f"{name}.conv0"], noise_mode, noise.get(f"{name}.conv0"))
+            x = self.conv0(_in(dtype, x), styles[f"{name}.conv0"], noise_mode, noise.get(f"{name}.conv0"))
         x = _fused(x, fusion, f"{name}.conv0")
         x = self.conv1(x, styles[f"{name}.conv1"], noise_mode, noise.get(f"{name}.conv1"))
         x = _fused(x, fusion, f"{name}.conv1")
@@ -186,6 +236,10 @@ class SynthesisNetwork(nn.Module):
 
     Besides ``ws``, the style vectors (the space *S* of StyleSpace) and the noise maps can be read and written:
     :meth:`styles`, :meth:`noise`, and the arguments of :meth:`forward`.
+
+    Attributes:
+        precision: ``"fp32"``; or ``"bf16"`` or ``"fp16"``, in which the convolutions of the four highest resolutions are computed (but not those of
+            4x4), as in NVIDIA's networks. Weights, styles, noise and images stay float32. It pays on a GPU, for wide networks.
     """
 
     def __init__(
@@ -199,10 +253,13 @@ class SynthesisNetwork(nn.Module):
     ):
         super().__init__()
         check_resolution(img_resolution)
+        self.precision = "fp32"
         self.w_dim, self.img_resolution, self.img_channels = w_dim, img_resolution, img_channels
         self.block_resolutions = [2**i for i in range(2, int(math.log2(img_resolution)) + 1)]
         self.num_ws = 2 * len(self.block_resolutions)
-        self.layer_ws: dict[str, int] = {}  # layer name -> index into ws; toRGB shares its index with the next block's conv0
+        self.layer_ws: dict[
+            str, int
+        ] = {}  # layer name -> index into ws; toRGB shares its index with the next block's conv0
         index, in_channels = 0, 0
         for res in self.block_resolutions:
             out_channels = num_channels(res, channel_base, channel_max)
@@ -222,15 +279,25 @@ class SynthesisNetwork(nn.Module):
         """The layer of that name, such as ``"b8.conv0"`` or ``"b4.torgb"``."""
         return cast("SynthesisLayer | ToRGBLayer", self.get_submodule(name))
 
+    def dtype(self, resolution: int) -> torch.dtype | None:
+        """What the block of that resolution computes in, ``None`` for whatever comes in."""
+        return PRECISIONS[self.precision] if resolution > max(4, self.img_resolution >> HALF_RESOLUTIONS) else None
+
     def styles(self, ws: Tensor) -> dict[str, Tensor]:
         """The style vectors of every layer (space S): ``{"b4.conv1": [N, C], "b4.torgb": ...}`` from ``ws`` ``[N, num_ws, w_dim]``."""
         if ws.ndim != 3 or ws.shape[1:] != (self.num_ws, self.w_dim):
-            raise ValueError(f"ws must have shape [N, {self.num_ws}, {self.w_dim}] for this generator, not {list(ws.shape)}")
+            raise ValueError(
+                f"ws must have shape [N, {self.num_ws}, {self.w_dim}] for this generator, not {list(ws.shape)}"
+            )
         return {name: self.layer(name).affine(ws[:, i]) for name, i in self.layer_ws.items()}
 
     def noise(self) -> dict[str, Tensor]:
         """The constant noise maps by layer, each ``[1, 1, r, r]`` (views of the buffers): a value :meth:`forward` accepts as ``noise``."""
         return {name: self.get_buffer(f"{name}.noise_const")[None, None] for name in self.conv_names}
+
+    def random_noise(self, n: int, random: torch.Generator) -> dict[str, Tensor]:
+        """Fresh noise for ``n`` images, ``{layer: [n, 1, r, r]}``: as ``noise_mode="random"`` has it, but drawn on the CPU from ``random``."""
+        return {name: randn([n, *maps.shape[1:]], random, maps.device) for name, maps in self.noise().items()}
 
     def forward(
         self,
@@ -277,7 +344,9 @@ class SynthesisNetwork(nn.Module):
             if res < first:
                 continue
             gain = rgb_gain if res == self.img_resolution else 1.0
-            x, img = getattr(self, f"b{res}")(x, img, all_styles, noise_mode, noise or {}, gain, base.get(f"b{res}.conv0"), fusion)
+            x, img = getattr(self, f"b{res}")(
+                x, img, all_styles, noise_mode, noise or {}, gain, base.get(f"b{res}.conv0"), fusion, self.dtype(res)
+            )
         assert img is not None
         return img
 
@@ -319,6 +388,13 @@ class Generator(nn.Module):
         self.num_ws = self.synthesis.num_ws
         self.mapping = MappingNetwork(z_dim, w_dim, self.num_ws, num_layers)
 
-    def forward(self, z: Tensor, truncation_psi: float = 1.0, truncation_cutoff: int | None = None, noise_mode: str = "random") -> Tensor:
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are."""
+        return self.mapping.w_avg.device
+
+    def forward(
+        self, z: Tensor, truncation_psi: float = 1.0, truncation_cutoff: int | None = None, noise_mode: str = "random"
+    ) -> Tensor:
         """Images ``[N, 3, R, R]`` from ``z`` ``[N, z_dim]``."""
         return self.synthesis(self.mapping(z, truncation_psi, truncation_cutoff), noise_mode=noise_mode)

@@ -25,7 +25,7 @@ def widen(x: Tensor) -> Tensor:
 
 def binomial_filter() -> Tensor:
     """The ``[4, 4]`` low-pass filter ``[1,3,3,1] x [1,3,3,1] / 64`` used everywhere in StyleGAN2 (sum 1)."""
-    f = torch.tensor([1.0, 3.0, 3.0, 1.0])
+    f = torch.tensor([1.0, 3.0, 3.0, 1.0], device="cpu", dtype=torch.float32)
     return torch.outer(f, f) / 64
 
 
@@ -62,7 +62,8 @@ def conv2d_up(x: Tensor, weight: Tensor, f: Tensor) -> Tensor:
 
 def conv2d_down(x: Tensor, weight: Tensor, f: Tensor, bias: Tensor | None = None) -> Tensor:
     """Convolution (3x3 or 1x1) that halves the size: the blur, then a stride-2 convolution."""
-    if weight.shape[-1] == 1:  # a 1x1 convolution commutes with subsampling: blur and subsample first, at a quarter of the cost
+    # a 1x1 convolution commutes with subsampling: blur and subsample first, at a quarter of the cost
+    if weight.shape[-1] == 1:
         return F.conv2d(downsample2d(x, f), weight, bias)
     return F.conv2d(blur(x, f, padding=(2, 2, 2, 2)), weight, bias, stride=2)
 
@@ -96,6 +97,12 @@ def modulated_conv2d(
         ``[N, O, H * up, W * up]``.
     """
     gains = None
+    # demodulation undoes any scale: one that keeps products in float16's range (as NVIDIA's code does)
+    if demodulate and x.dtype == torch.float16:
+        weight = weight / (
+            weight.abs().amax(dim=(1, 2, 3), keepdim=True).clamp(min=1e-8) * math.sqrt(weight[0].numel())
+        )
+        styles = styles / styles.abs().amax(dim=1, keepdim=True).clamp(min=1e-8)
     if demodulate:
         # sum_{i,k} (s_i w_ijk)^2 = sum_i s_i^2 (sum_k w_ijk^2): one small matrix product.
         energy = widen(styles).square() @ widen(weight).square().sum(dim=(2, 3)).t()  # [N, O]
@@ -106,7 +113,7 @@ def modulated_conv2d(
         x = conv2d_up(x, weight.to(x.dtype), f)
     else:
         x = F.conv2d(x, weight.to(x.dtype), padding=weight.shape[-1] // 2)
-    gains = x.new_tensor(gain) if gains is None else (gains * gain).to(x.dtype)
+    gains = x.new_full([], gain) if gains is None else (gains * gain).to(x.dtype)
     # Demodulation, gain and noise in one pass over the large tensor.
     return x * gains if noise is None else torch.addcmul((noise * gain).to(x.dtype), x, gains)
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import torch
 
 from ..encoders.base_code import BaseCodeEncoder, base_size
-from ..run import Callback, Loop, Resume
+from ..run import Callback, Loop, Resume, alone
+from ..settings import Count, Number, Share, Weight
 from ..stylegan2.generator import SynthesisLayer
 from ..zoo import Bundle
-from .encoders import EncoderConfig, Losses, Run
+from .encoders import EncoderConfig, Losses, Recipe, Run
 
 TRUNCATED = 8 / 18  # the paper truncates the codes of 8 layers of 18
 
@@ -26,15 +27,18 @@ class BDInvertConfig(EncoderConfig):
         psi: truncation of the codes drawn, on the coarse layers.
     """
 
-    steps: int = 1500
-    real: float = 0.0
+    steps: Count = 600
+    real: Share = 0.0
     decays: tuple[float, ...] = (0.6, 0.85)
-    psi: float = 0.7
-    lambda_perceptual: float = 1.25
-    lambda_similarity: float = 0.0
+    psi: Number = 0.7
+    lambda_perceptual: Weight = 1.25
+    lambda_similarity: Weight = 0.0
 
 
-def train_bdinvert(gan: Bundle, config: BDInvertConfig | None = None, callback: Callback | None = None, resume: Resume | None = None) -> Run:
+@alone()
+def train_bdinvert(
+    gan: Bundle, config: BDInvertConfig | None = None, callback: Callback | None = None, resume: Resume | None = None
+) -> Run:
     """Train an encoder for ``gan``."""
     config = config or BDInvertConfig()
     G = gan.G
@@ -42,7 +46,7 @@ def train_bdinvert(gan: Bundle, config: BDInvertConfig | None = None, callback: 
     size = base_size(G.img_resolution)
     layer = G.synthesis.layer(f"b{size}.conv0")
     assert isinstance(layer, SynthesisLayer)
-    encoder = BaseCodeEncoder(size, layer.weight.shape[0])
+    encoder = gan.place(BaseCodeEncoder(size, layer.weight.shape[0]))
     random = torch.Generator().manual_seed(config.seed)
     losses = Losses(gan, config)
     adam = torch.optim.Adam(encoder.parameters(), lr=config.lr, foreach=True)
@@ -51,10 +55,11 @@ def train_bdinvert(gan: Bundle, config: BDInvertConfig | None = None, callback: 
     for step in loop:
         adam.param_groups[0]["lr"] = config.lr * 0.1 ** sum(step >= part * config.steps for part in config.decays)
         with torch.no_grad():
-            z = torch.randn(config.batch, G.z_dim, generator=random)
+            z = gan.randn([config.batch, G.z_dim], random)
             ws = G.mapping(z, config.psi, round(TRUNCATED * G.num_ws))
-            images = G.synthesis(ws)
-        result = G.synthesis(ws, base={encoder.layer: encoder(images)})
+            first, second = (G.synthesis.random_noise(len(ws), random) if config.random_noise else {} for _ in range(2))
+            images = G.synthesis(ws, noise=first)
+        result = G.synthesis(ws, noise=second, base={encoder.layer: encoder(images)})
         terms = losses(result, images, ws[:0], ws[:0])  # w is given, not found
         adam.zero_grad()
         losses.total(terms).backward()
@@ -62,3 +67,6 @@ def train_bdinvert(gan: Bundle, config: BDInvertConfig | None = None, callback: 
         run.record(step, terms)
         loop.report(**terms)
     return run
+
+
+RECIPES = {"bdinvert": Recipe(train_bdinvert, BDInvertConfig())}

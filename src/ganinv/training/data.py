@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from ..errors import GanInvError
-from ..files import atomic_path
+from ..files import atomic_path, write_text
 from . import selection as selecting
 from .dcgan import Z_DIM, load_dcgan, render_dcgan
 from .selection import Selection, candidates, warp
@@ -35,13 +35,18 @@ def draw_chunk(seed: int, index: int, size: int = CHUNK) -> np.ndarray:
     net = load_dcgan()
     images = []
     for start in range(0, size, BATCH):
-        z = torch.randn(BATCH, Z_DIM, 1, 1, generator=generator, dtype=torch.float64)
+        z = torch.randn(BATCH, Z_DIM, 1, 1, generator=generator, device="cpu", dtype=torch.float64)
         images.append(render_dcgan(net, z[: size - start]).numpy())
     return np.concatenate(images)
 
 
 def draw_images(
-    path: str | Path, n: int = NUM_IMAGES, seed: int = SEED, first_chunk: int = 0, jobs: int = 2, progress: Callable[[int, int], None] | None = None
+    path: str | Path,
+    n: int = NUM_IMAGES,
+    seed: int = SEED,
+    first_chunk: int = 0,
+    jobs: int = 2,
+    progress: Callable[[int, int], None] | None = None,
 ) -> str:
     """Draw ``n`` plain images into the array file ``path`` (``.npy``, uint8 ``[n, 3, 64, 64]``) and return the sha256 of the pixels.
 
@@ -57,17 +62,27 @@ def draw_kept(seed: int, index: np.ndarray, transform: np.ndarray) -> np.ndarray
     chunk, row = np.divmod(index, selecting.CHUNK)
     z = torch.cat([candidates(seed, c)[row[chunk == c]] for c in np.unique(chunk).tolist()])
     batches = zip(z.split(BATCH), range(0, len(z), BATCH), strict=True)
-    return np.concatenate([warp(render_dcgan(net, part[:, :, None, None]), transform[i : i + BATCH]).numpy() for part, i in batches])
+    return np.concatenate(
+        [warp(render_dcgan(net, part[:, :, None, None]), transform[i : i + BATCH]).numpy() for part, i in batches]
+    )
 
 
-def draw_selection(path: str | Path, selection: Selection, jobs: int = 2, progress: Callable[[int, int], None] | None = None) -> str:
+def draw_selection(
+    path: str | Path, selection: Selection, jobs: int = 2, progress: Callable[[int, int], None] | None = None
+) -> str:
     """Draw the images of a selection into the array file ``path`` (``.npy``, uint8 ``[M, 3, 64, 64]``) and return the sha256 of the pixels.
 
     A JSON file beside it records seed, count and checksum. The same selection gives the same bytes on every machine.
     """
     n = len(selection)
-    tasks = [(selection.seed, selection.index[i : i + CHUNK], selection.transform[i : i + CHUNK]) for i in range(0, n, CHUNK)]
-    record = {"seed": selection.seed, "candidates": [int(selection.index[0]), int(selection.index[-1])], "selected": True}
+    tasks = [
+        (selection.seed, selection.index[i : i + CHUNK], selection.transform[i : i + CHUNK]) for i in range(0, n, CHUNK)
+    ]
+    record = {
+        "seed": selection.seed,
+        "candidates": [int(selection.index[0]), int(selection.index[-1])],
+        "selected": True,
+    }
     return _write(Path(path), n, draw_kept, tasks, record, jobs, progress)
 
 
@@ -95,8 +110,7 @@ def _write(
         out.flush()
         del out
     record = {"source": "gan-face-generate 1.1.1 (MIT)", **record, "images": n, "sha256": digest.hexdigest()}
-    with atomic_path(path.with_suffix(".json")) as temporary:
-        temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    write_text(path.with_suffix(".json"), json.dumps(record, indent=1) + "\n")
     return digest.hexdigest()
 
 
@@ -147,13 +161,19 @@ def open_images(path: str | Path) -> np.ndarray:
     """
     path = Path(path)
     if not path.is_file():
-        raise GanInvError(f"{path} does not exist: draw the training images first with `ganinv train data {path.parent}`.")
+        raise GanInvError(
+            f"{path} does not exist: draw the training images first with `ganinv train data {path.parent}`."
+        )
     try:
         images = np.load(path, mmap_mode="r", allow_pickle=False)
         if not isinstance(images, np.ndarray):
             raise ValueError("an archive of arrays")
     except Exception as error:  # the file decides what goes wrong
-        raise GanInvError(f"{path} is not an array of images: draw it again with `ganinv train data {path.parent}`.") from error
+        raise GanInvError(
+            f"{path} is not an array of images: draw it again with `ganinv train data {path.parent}`."
+        ) from error
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1] != 3 or images.shape[2] != images.shape[3]:
-        raise GanInvError(f"{path} should hold uint8 images [M, 3, R, R], but holds {images.dtype} {list(images.shape)}.")
+        raise GanInvError(
+            f"{path} should hold uint8 images [M, 3, R, R], but holds {images.dtype} {list(images.shape)}."
+        )
     return images

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import GanInvError
+from ..run import alone
 
 Z_DIM = 100
 INSTALL = "pip install --no-deps gan-face-generate==1.1.1"
@@ -26,7 +27,11 @@ class DCGAN(nn.Sequential):
         layers: list[nn.Module] = []
         for i, (a, b) in enumerate(itertools.pairwise(widths)):
             stride, padding = (1, 0) if i == 0 else (2, 1)
-            layers += [nn.ConvTranspose2d(a, b, 4, stride, padding, bias=False), nn.BatchNorm2d(b), nn.ReLU(inplace=True)]
+            layers += [
+                nn.ConvTranspose2d(a, b, 4, stride, padding, bias=False),
+                nn.BatchNorm2d(b),
+                nn.ReLU(inplace=True),
+            ]
         super().__init__(*layers, nn.ConvTranspose2d(ngf, 3, 4, 2, 1, bias=False), nn.Tanh())
 
 
@@ -40,17 +45,22 @@ def weights_path() -> Path:
     folder = spec.submodule_search_locations[0] if spec and spec.submodule_search_locations else None
     path = Path(folder) / "weights.tar" if folder else None
     if path is None or not path.is_file():
-        raise GanInvError(f"The training images are drawn from the DCGAN in the package gan-face-generate, which is not installed: run `{INSTALL}`.")
+        raise GanInvError(
+            f"The training images are drawn from the DCGAN in the package gan-face-generate, which is not installed: run `{INSTALL}`."
+        )
     return path
 
 
+@alone()
 def load_dcgan(path: str | Path | None = None) -> DCGAN:
     """The pretrained generator in ``eval()`` mode, read with ``weights_only=True``."""
     path = Path(path or weights_path())
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)["netG_state_dict"]
         # The author's module keeps its layers in one Sequential under some name: drop that prefix.
-        state = {key[key.index(".") + 1 :] if not key.split(".")[0].isdigit() else key: value for key, value in state.items()}
+        state = {
+            key[key.index(".") + 1 :] if not key.split(".")[0].isdigit() else key: value for key, value in state.items()
+        }
         net = DCGAN()
         net.load_state_dict(state)
     except Exception as error:  # the file decides what goes wrong
@@ -62,7 +72,7 @@ def load_dcgan(path: str | Path | None = None) -> DCGAN:
 
 def sample_dcgan(net: DCGAN, n: int, generator: torch.Generator) -> Tensor:
     """Draw ``n`` images as uint8 ``[n, 3, 64, 64]``."""
-    return render_dcgan(net, torch.randn(n, Z_DIM, 1, 1, generator=generator, dtype=torch.float64))
+    return render_dcgan(net, torch.randn(n, Z_DIM, 1, 1, generator=generator, device="cpu", dtype=torch.float64))
 
 
 def render_dcgan(net: DCGAN, z: Tensor) -> Tensor:

@@ -12,12 +12,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..devices import rand, randint
 from ..encoders.style import StyleEncoder
 from ..inversion.e4e import LatentCritic
 from ..losses.adversarial import discriminator_loss, generator_loss, r1_from_logits
-from ..run import Callback, Loop, Resume
+from ..run import Callback, Loop, Resume, alone
+from ..settings import Count, Divisor, Positive, Share, Weight
 from ..zoo import Bundle
-from .encoders import Batches, EncoderConfig, Losses, Run, learning_rate, warm_start
+from .encoders import Batches, EncoderConfig, Losses, Recipe, Run, learning_rate, warm_start
 
 
 @dataclass
@@ -34,23 +36,23 @@ class E4EConfig(EncoderConfig):
         pool: codes in each of its pools.
     """
 
-    steps: int = 5000
-    progressive_start: float = 0.1
-    progressive_every: float = 0.01
-    lambda_delta: float = 2e-4
-    lambda_adv: float = 0.1
-    lr_critic: float = 2e-4
-    r1_gamma: float = 10.0
-    r1_interval: int = 16
-    pool: int = 50
+    steps: Count = 4000
+    progressive_start: Share = 0.1
+    progressive_every: Divisor = 0.01
+    lambda_delta: Weight = 2e-4
+    lambda_adv: Weight = 0.1
+    lr_critic: Weight = 2e-4
+    r1_gamma: Weight = 10.0
+    r1_interval: Positive = 16
+    pool: Positive = 50
 
 
 class CodePool:
     """The last codes shown to the critic; half of what it is asked for comes from there, in exchange for the new ones (as in CycleGAN)."""
 
-    def __init__(self, size: int, w_dim: int):
-        self.codes = torch.zeros(size, w_dim)
-        self.filled = torch.zeros([], dtype=torch.long)
+    def __init__(self, size: int, w_dim: int, device: torch.device | str = "cpu"):
+        self.codes = torch.zeros(size, w_dim, device=device, dtype=torch.float32)
+        self.filled = torch.zeros([], device="cpu", dtype=torch.long)
 
     def exchange(self, codes: Tensor, random: torch.Generator) -> Tensor:
         """``codes`` ``[N, w_dim]``, about half of them swapped for codes of the pool, which keeps the new ones."""
@@ -59,8 +61,8 @@ class CodePool:
             if self.filled < len(self.codes):
                 self.codes[self.filled] = code
                 self.filled += 1
-            elif torch.rand([], generator=random) < 0.5:
-                k = torch.randint(len(self.codes), [], generator=random)
+            elif rand([], random) < 0.5:
+                k = randint(len(self.codes), [], random)
                 result[i] = self.codes[k]
                 self.codes[k] = code
         return result
@@ -74,10 +76,10 @@ class Critic:
     """The latent critic with its optimiser and pools: one step of its training, and its opinion of an encoder's codes."""
 
     def __init__(self, gan: Bundle, config: E4EConfig):
-        self.mapping, self.z_dim, self.config = gan.G.mapping, gan.G.z_dim, config
-        self.net = LatentCritic(gan.G.w_dim)
+        self.gan, self.config = gan, config
+        self.net = gan.place(LatentCritic(gan.G.w_dim))
         self.adam = torch.optim.Adam(self.net.parameters(), lr=config.lr_critic)
-        self.real, self.fake = CodePool(config.pool, gan.G.w_dim), CodePool(config.pool, gan.G.w_dim)
+        self.real, self.fake = (CodePool(config.pool, gan.G.w_dim, gan.device) for _ in range(2))
         self.random = torch.Generator().manual_seed(config.seed)
         self.state = {  # for a Loop to keep
             "critic": self.net,
@@ -91,7 +93,8 @@ class Critic:
         """One step: up at codes of the mapping network, down at the encoder's ``[N, w_dim]``; the loss."""
         c = self.config
         with torch.no_grad():
-            real = self.real.exchange(self.mapping(torch.randn(len(codes), self.z_dim, generator=self.random))[:, 0], self.random)
+            z = self.gan.randn([len(codes), self.gan.G.z_dim], self.random)
+            real = self.real.exchange(self.gan.G.mapping(z)[:, 0], self.random)
             fake = self.fake.exchange(codes.detach(), self.random)
         penalised = step % c.r1_interval == 0
         logits = self.net(real.requires_grad_(penalised))
@@ -122,28 +125,38 @@ def offsets_length(codes: Tensor) -> Tensor:
     return (codes[:, 1:] - codes[:, :1]).norm(dim=2).sum(dim=1).mean()
 
 
+@alone()
 def train_e4e(
-    gan: Bundle, config: E4EConfig | None = None, callback: Callback | None = None, resume: Resume | None = None, start: StyleEncoder | None = None
+    gan: Bundle,
+    config: E4EConfig | None = None,
+    callback: Callback | None = None,
+    resume: Resume | None = None,
+    start: StyleEncoder | None = None,
 ) -> Run:
     """Train an encoder for ``gan``; with ``start``, from the trunk of another."""
     config = config or E4EConfig()
     G, w_avg = gan.G, gan.G.mapping.w_avg
     torch.manual_seed(config.seed)
-    encoder, critic = StyleEncoder(G.img_resolution, G.num_ws, G.w_dim, progressive=True), Critic(gan, config)
+    encoder, critic = (
+        gan.place(StyleEncoder(G.img_resolution, G.num_ws, G.w_dim, progressive=True)),
+        Critic(gan, config),
+    )
     warm_start(encoder, start)
     batches, losses = Batches(gan, config), Losses(gan, config)
     adam = torch.optim.Adam(encoder.parameters(), lr=config.lr, betas=(0.9, 0.99), foreach=True)
     run = Run("e4e", encoder, gan, config)
-    loop = Loop("e4e", config.steps, callback, resume, encoder=encoder, adam=adam, batches=batches, **critic.state, **run.state)
+    loop = Loop(
+        "e4e", config.steps, callback, resume, encoder=encoder, adam=adam, batches=batches, **critic.state, **run.state
+    )
     for step in loop:
         encoder.stage = unlocked(config, G.num_ws, step)
         adam.param_groups[0]["lr"] = learning_rate(config, step)
         images, ws = batches.draw()
         codes = w_avg + encoder(images)
         active = codes[:, : encoder.stage + 1]
-        critic_loss = critic.train(active[:, int(torch.randint(encoder.stage + 1, [], generator=critic.random))], step)
+        critic_loss = critic.train(active[:, int(randint(encoder.stage + 1, [], critic.random))], step)
 
-        terms = losses(G.synthesis(codes), images, codes, ws)
+        terms = losses(G.synthesis(codes, noise=batches.noise(len(codes))), images, codes, ws)
         terms |= {"delta": offsets_length(codes), "adv": critic.opinion(active.flatten(0, 1))}
         adam.zero_grad()
         losses.total(terms).backward()
@@ -151,3 +164,6 @@ def train_e4e(
         run.record(step, terms | {"critic": critic_loss})
         loop.report(**terms, critic=critic_loss)
     return run
+
+
+RECIPES = {"e4e": Recipe(train_e4e, E4EConfig())}

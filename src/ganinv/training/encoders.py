@@ -8,26 +8,29 @@ images (``reference``), mirrored half of the time. Each trainer is one function 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from ..devices import rand, randint
 from ..encoders.weights import save_encoder
 from ..errors import GanInvError
-from ..files import atomic_path
+from ..files import write_text
 from ..inversion.projection import w_statistics
 from ..perception.similarity import look, perceptual_distance, similarity_loss
 from ..photos import from_uint8
 from ..run.schedule import cosine
+from ..settings import Checked, Count, Positive, Seed, Several, Share, Switch, Weight
 from ..zoo import Bundle
 
 HISTORY_STEPS = 50
 
 
 @dataclass
-class EncoderConfig:
+class EncoderConfig(Checked):
     """The part of the recipe that all methods have. Pixels and similarity count as in pSp for faces; the perceptual distance, .8 there, counts an
     eighth of that, because distances by EfficientNet-Lite0 are about eight times those by AlexNet.
 
@@ -35,23 +38,26 @@ class EncoderConfig:
         batch: images of a step, of which the part ``real`` comes from the training images (none, where the bundle has none).
         lr: learning rate of Adam, constant after ``warmup`` steps, and from the part ``constant`` of the run on falling to 0 along a cosine. (The
             papers use Ranger at 1e-4 for up to 500,000 steps; a short run wants a larger one.)
+        random_noise: draw the noise of every synthesis afresh, as the papers do, so that no encoder reckons with the maps that happen to be
+            constant.
         lambda_latent: weight of the squared distance between the code found and the exact one, as a part of the variance of w; generated images
             alone count. Ours, but in Ensemble.
         seen: images of a batch that the perceptual and the similarity loss look at: their network is most of the cost.
     """
 
-    steps: int = 6000
-    batch: int = 16
-    real: float = 0.5
-    lr: float = 1e-3
-    warmup: int = 200
-    constant: float = 0.4
-    lambda_l2: float = 1.0
-    lambda_perceptual: float = 0.1
-    lambda_similarity: float = 0.1
-    lambda_latent: float = 0.1
-    seen: int = 4
-    seed: int = 0
+    steps: Count = 6000
+    batch: Several = 16
+    real: Share = 0.5
+    random_noise: Switch = True
+    lr: Weight = 1e-3
+    warmup: Positive = 200
+    constant: Share = 0.4
+    lambda_l2: Weight = 1.0
+    lambda_perceptual: Weight = 0.1
+    lambda_similarity: Weight = 0.1
+    lambda_latent: Weight = 0.1
+    seen: Count = 4
+    seed: Seed = 0
 
 
 class Batches:
@@ -61,19 +67,24 @@ class Batches:
         self.gan = gan
         self.reals = round(config.batch * config.real) if gan.reference is not None else 0
         self.fakes = config.batch - self.reals
+        self.random_noise = config.random_noise
         self.random = torch.Generator().manual_seed(config.seed)
+
+    def noise(self, n: int) -> dict[str, Tensor]:
+        """The noise of a synthesis of ``n`` images, ``{layer: [n, 1, r, r]}``; nothing, where it is to be the generator's own."""
+        return self.gan.G.synthesis.random_noise(n, self.random) if self.random_noise else {}
 
     def draw(self) -> tuple[Tensor, Tensor]:
         """Images ``[batch, 3, R, R]`` and the codes ``[fakes, num_ws, w_dim]`` of the first of them, which were generated from these."""
         G = self.gan.G
         with torch.no_grad():
-            ws = G.mapping(torch.randn(self.fakes, G.z_dim, generator=self.random))
-            images = G.synthesis(ws)
+            ws = G.mapping(self.gan.randn([self.fakes, G.z_dim], self.random))
+            images = G.synthesis(ws, noise=self.noise(self.fakes))
         if self.reals and self.gan.reference is not None:
-            index = torch.randint(len(self.gan.reference), (self.reals,), generator=self.random)
-            mirror = torch.rand(self.reals, generator=self.random) < 0.5
+            index = randint(len(self.gan.reference), [self.reals], self.random)
+            mirror = rand([self.reals], self.random) < 0.5
             reals = from_uint8(self.gan.reference[index])
-            images = torch.cat([images, torch.where(mirror[:, None, None, None], reals.flip(3), reals)])
+            images = torch.cat([images, self.gan.place(torch.where(mirror[:, None, None, None], reals.flip(3), reals))])
         return images.contiguous(memory_format=torch.channels_last), ws
 
     def get_state(self) -> Tensor:
@@ -99,11 +110,15 @@ class Losses:
         """
         terms = {"l2": (result - images).square().mean()}
         if self.config.seen:
-            chosen = torch.linspace(0, len(images) - 1, min(self.config.seen, len(images))).round().long()  # generated and real ones
+            seen = min(self.config.seen, len(images))  # generated and real ones
+            chosen = torch.linspace(0, len(images) - 1, seen, device=images.device, dtype=torch.float32).round().long()
             with torch.no_grad():
                 target = look(images[chosen])
-            seen = look(result[chosen])
-            terms |= {"perceptual": perceptual_distance(seen, target).mean(), "similarity": similarity_loss(seen, target).mean()}
+            found = look(result[chosen])
+            terms |= {
+                "perceptual": perceptual_distance(found, target).mean(),
+                "similarity": similarity_loss(found, target).mean(),
+            }
         if len(ws):
             terms["latent"] = (codes[: len(ws)] - ws).square().sum(dim=2).mean() / self.sigma_w**2
         return terms
@@ -122,8 +137,16 @@ def learning_rate(config: EncoderConfig, step: int) -> float:
 class Run:
     """A training run: the network, and the means of its losses over every ``HISTORY_STEPS`` steps."""
 
-    def __init__(self, method: str, network: nn.Module, gan: Bundle, config: EncoderConfig):
-        self.method, self.network, self.gan, self.config = method, network, gan, config
+    def __init__(
+        self, method: str, network: nn.Module, gan: Bundle, config: EncoderConfig, basic_encoder: str | None = None
+    ):
+        self.method, self.network, self.gan, self.config, self.basic_encoder = (
+            method,
+            network,
+            gan,
+            config,
+            basic_encoder,
+        )
         self.history: list[dict[str, float]] = []
         self.pending: list[dict[str, float]] = []
         self.state = {"history": self.history, "pending": self.pending}  # for a :class:`ganinv.run.Loop` to keep
@@ -143,10 +166,19 @@ class Run:
             GanInvError: they cannot be written.
         """
         summary = {"config": asdict(self.config), "seconds": round(seconds), "threads": torch.get_num_threads()}
-        path = save_encoder(Path(folder) / f"{self.method}.safetensors", self.network, self.method, self.gan.sha256, summary)
+        path = save_encoder(
+            Path(folder) / f"{self.method}.safetensors",
+            self.network,
+            self.method,
+            self.gan.sha256,
+            summary,
+            self.basic_encoder,
+        )
         try:
-            with atomic_path(path.with_suffix(".json")) as temporary:
-                temporary.write_text(json.dumps({"method": self.method, **summary, "history": self.history}) + "\n")
+            write_text(
+                path.with_suffix(".json"),
+                json.dumps({"method": self.method, **summary, "history": self.history}) + "\n",
+            )
         except OSError as error:
             raise GanInvError(f"{folder} cannot be written ({error.strerror}): choose another folder.") from error
         return path
@@ -163,3 +195,20 @@ def warm_start(encoder: nn.Module, start: nn.Module | None) -> None:
         else:  # the stem, which may have more channels to look at
             own[name][:, : tensor.shape[1]] = tensor
     encoder.trunk.load_state_dict(own)  # type: ignore[union-attr,operator]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How the encoder of a method is trained; the module that a method names as its ``recipe`` has one for it in ``RECIPES``.
+
+    Attributes:
+        train: ``train(gan, config, callback, resume, start) -> Run``, without ``start`` where there is none.
+        start: the encoder that training takes: HFGI's basic encoder, which stays as it is, or the one whose trunk ReStyle and Ensemble
+            begin with.
+        start_needed: whether there is no training without it.
+    """
+
+    train: Callable[..., Run]
+    config: EncoderConfig
+    start: str = ""
+    start_needed: bool = False

@@ -8,10 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..devices import rand, randn
 from ..encoders.masked import MaskedEncoder
-from ..run import Callback, Loop, Resume
+from ..run import Callback, Loop, Resume, alone
+from ..settings import Count, Share, Weight
 from ..zoo import Bundle
-from .encoders import Batches, EncoderConfig, Losses, Run, learning_rate, warm_start
+from .encoders import Batches, EncoderConfig, Losses, Recipe, Run, learning_rate, warm_start
 
 
 @dataclass
@@ -24,34 +26,49 @@ class EnsembleConfig(EncoderConfig):
         unmasked: part of the images that nothing is hidden of. Ours, as is the form of the masks: see :func:`random_masks`.
     """
 
-    steps: int = 1800
-    real: float = 0.0
-    lambda_perceptual: float = 0.125
-    lambda_similarity: float = 1.0
-    lambda_latent: float = 1.0
-    unmasked: float = 0.25
+    steps: Count = 800
+    real: Share = 0.0
+    lambda_perceptual: Weight = 0.125
+    lambda_similarity: Weight = 1.0
+    lambda_latent: Weight = 1.0
+    unmasked: Share = 0.25
 
 
+@alone()
 def train_ensemble(
-    gan: Bundle, config: EnsembleConfig | None = None, callback: Callback | None = None, resume: Resume | None = None, start: nn.Module | None = None
+    gan: Bundle,
+    config: EnsembleConfig | None = None,
+    callback: Callback | None = None,
+    resume: Resume | None = None,
+    start: nn.Module | None = None,
 ) -> Run:
     """Train an encoder for ``gan``; with ``start``, from the trunk of another."""
     config = config or EnsembleConfig()
     G, w_avg = gan.G, gan.G.mapping.w_avg
     torch.manual_seed(config.seed)
-    encoder = MaskedEncoder(G.img_resolution, G.num_ws, G.w_dim)
+    encoder = gan.place(MaskedEncoder(G.img_resolution, G.num_ws, G.w_dim))
     warm_start(encoder, start)
     batches, losses = Batches(gan, config), Losses(gan, config)
     random = torch.Generator().manual_seed(config.seed + 1)
     adam = torch.optim.Adam(encoder.parameters(), lr=config.lr, foreach=True)
     run = Run("ensemble", encoder, gan, config)
-    loop = Loop("ensemble", config.steps, callback, resume, encoder=encoder, adam=adam, batches=batches, random=random, **run.state)
+    loop = Loop(
+        "ensemble",
+        config.steps,
+        callback,
+        resume,
+        encoder=encoder,
+        adam=adam,
+        batches=batches,
+        random=random,
+        **run.state,
+    )
     for step in loop:
         adam.param_groups[0]["lr"] = learning_rate(config, step)
         images, ws = batches.draw()
-        masks = random_masks(len(images), G.img_resolution, config.unmasked, random)
+        masks = gan.place(random_masks(len(images), G.img_resolution, config.unmasked, random))
         codes = w_avg + encoder(images, masks)
-        terms = losses(G.synthesis(codes), images, codes, ws)
+        terms = losses(G.synthesis(codes, noise=batches.noise(len(codes))), images, codes, ws)
         adam.zero_grad()
         losses.total(terms).backward()
         adam.step()
@@ -66,15 +83,18 @@ def random_masks(n: int, size: int, unmasked: float, random: torch.Generator) ->
     By chance a mask is all ones (the part ``unmasked``), hides a rectangle, leaves only a rectangle, or hides soft blobs of a random amount.
     Rectangles have sides from a quarter to three quarters of the image.
     """
-    kind = torch.rand(n, generator=random)
+    kind = rand([n], random)
     part = (kind - unmasked) / (1 - unmasked)  # below 0: unmasked; then a third each
-    sides = torch.rand(n, 2, generator=random) * 0.5 + 0.25
-    corner = torch.rand(n, 2, generator=random) * (1 - sides)
-    pixel = (torch.arange(size) + 0.5) / size
+    sides = rand([n, 2], random) * 0.5 + 0.25
+    corner = rand([n, 2], random) * (1 - sides)
+    pixel = (torch.arange(size, device=kind.device, dtype=kind.dtype) + 0.5) / size
     inside = (pixel >= corner[..., None]) & (pixel < (corner + sides)[..., None])  # [n, 2, size]: rows, columns
     rectangle = inside[:, 0, :, None] & inside[:, 1, None, :]
-    noise = F.interpolate(torch.randn(n, 1, 5, 5, generator=random), size=(size, size), mode="bicubic")[:, 0]
-    blobs = noise > torch.randn(n, 1, 1, generator=random) * 0.5
+    noise = F.interpolate(randn([n, 1, 5, 5], random), size=(size, size), mode="bicubic")[:, 0]
+    blobs = noise > randn([n, 1, 1], random) * 0.5
     part = part[:, None, None]
     known = torch.where(part < 1 / 3, ~rectangle, torch.where(part < 2 / 3, rectangle, blobs)) | (part < 0)
     return known[:, None].float()
+
+
+RECIPES = {"ensemble": Recipe(train_ensemble, EnsembleConfig(), "psp")}

@@ -19,12 +19,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..devices import choose, rand, randint, randn
 from ..errors import GanInvError
-from ..files import atomic_path
+from ..files import atomic_path, write_text
 from ..losses.adversarial import discriminator_loss, generator_loss, r1_penalty
 from ..photos import unpack_images
-from ..run import Interrupt
+from ..run import Interrupt, alone
+from ..run.loop import on_cpu
 from ..run.schedule import cosine
+from ..settings import Batch, Checked, Count, Divisor, Positive, Probability, Resolution, Seed, Share, Switch, Weight
 from ..stylegan2 import Discriminator, Generator
 from .growing import FadingDiscriminator, grow_discriminator, grow_generator, wider_discriminator, wider_generator
 
@@ -35,39 +38,41 @@ HISTORY_STEPS = 50
 
 
 @dataclass
-class Stage:
+class Stage(Checked):
     """Train at ``resolution`` until ``images`` training images have been shown, with R1 weight ``r1_gamma``."""
 
-    resolution: int
-    images: int
-    r1_gamma: float
+    resolution: Resolution
+    images: Positive
+    r1_gamma: Weight
 
 
 @dataclass
-class GanConfig:
+class GanConfig(Checked):
     """The recipe. The defaults are those of ``faces64``, whose last stage was trained in two runs (its model card records them).
 
     The learning rate is constant, then falls to zero along a cosine over the last ``decay`` of the last stage.
     """
 
-    z_dim: int = 128
-    w_dim: int = 128
-    num_layers: int = 4
-    channel_base: int = 1024
-    channel_max: int = 128
-    stages: list[Stage] = field(default_factory=lambda: [Stage(16, 40_000, 0.05), Stage(32, 60_000, 0.1), Stage(64, 350_000, 0.2)])
-    fade: float = 0.25  # part of a stage over which its new blocks are faded in
-    batch: int = 16
-    lr: float = 2.5e-3
-    decay: float = 0.3
-    r1_interval: int = 16
-    style_mixing: float = 0.5
-    ema_images: int = 10_000  # half-life of the average weights, at most; early on, 5 % of the images seen
-    conv_clamp: float | None = None
-    bf16: bool = False  # bfloat16 convolutions (worth it only on processors with AMX or AVX512-BF16)
-    seed: int = 0
-    checkpoint_seconds: float = 180.0
-    snapshot_images: int = 10_000
+    z_dim: Positive = 128
+    w_dim: Positive = 128
+    num_layers: Positive = 4
+    channel_base: Positive = 1024
+    channel_max: Positive = 128
+    stages: list[Stage] = field(
+        default_factory=lambda: [Stage(16, 40_000, 0.05), Stage(32, 60_000, 0.1), Stage(64, 350_000, 0.2)]
+    )
+    fade: Divisor = 0.25  # part of a stage over which its new blocks are faded in
+    batch: Batch = 16
+    lr: Weight = 2.5e-3
+    decay: Share = 0.3
+    r1_interval: Positive = 16
+    style_mixing: Probability = 0.5
+    ema_images: Count = 10_000  # half-life of the average weights, at most; early on, 5 % of the images seen
+    conv_clamp: Divisor | None = None
+    bf16: Switch = False  # bfloat16 convolutions (worth it only on processors with AMX or AVX512-BF16)
+    seed: Seed = 0
+    checkpoint_seconds: Weight = 180.0
+    snapshot_images: Positive = 10_000
 
     @property
     def total_images(self) -> int:
@@ -98,12 +103,20 @@ class Start:
             GanInvError: the bundle has no discriminator.
         """
         if gan.D is None:
-            raise GanInvError(f"{gan.name} comes without a discriminator, which training needs: start from a file that holds both networks.")
+            raise GanInvError(
+                f"{gan.name} comes without a discriminator, which training needs: start from a file that holds both networks."
+            )
         start = cls(gan.G, gan.D, gan.card.get("training", {}))
         if gan.folder is not None and (gan.folder / "training.json").is_file():
-            record = json.loads((gan.folder / "training.json").read_text())
-            sheets = {row["resolution"]: unpack_images(gan.folder / f"snapshots-{row['resolution']}.webp") for row in record["snapshots"]}
-            strips = {size: len(sheet) // sum(row["resolution"] == size for row in record["snapshots"]) for size, sheet in sheets.items()}
+            record = json.loads((gan.folder / "training.json").read_text(encoding="utf-8"))
+            sheets = {
+                row["resolution"]: unpack_images(gan.folder / f"snapshots-{row['resolution']}.webp")
+                for row in record["snapshots"]
+            }
+            strips = {
+                size: len(sheet) // sum(row["resolution"] == size for row in record["snapshots"])
+                for size, sheet in sheets.items()
+            }
             start.history = record["history"]
             for row in record["snapshots"]:
                 strip, sheet = strips[row["resolution"]], sheets[row["resolution"]]
@@ -112,17 +125,22 @@ class Start:
 
 
 class Trainer:
-    """Everything a checkpoint holds: networks, average weights, optimisers, counters and random state."""
+    """Everything a checkpoint holds: networks, average weights, optimisers, counters and random state; the networks are on ``device``."""
 
-    def __init__(self, config: GanConfig, images: np.ndarray, folder: str | Path):
+    @alone()
+    def __init__(self, config: GanConfig, images: np.ndarray, folder: str | Path, device: str | torch.device = "cpu"):
         width, resolutions = images.shape[-1], [stage.resolution for stage in config.stages]
         if any(width % resolution for resolution in resolutions):
-            raise GanInvError(f"The training images are {width} pixels wide, which cannot be averaged down to stages of {resolutions} pixels.")
+            raise GanInvError(
+                f"The training images are {width} pixels wide, which cannot be averaged down to stages of {resolutions} pixels."
+            )
         if not resolutions or resolutions != sorted(set(resolutions)):
-            raise GanInvError(f"Training needs stages, each of a higher resolution than the one before, not {resolutions}.")
-        self.config, self.images, self.folder = config, images, Path(folder)
+            raise GanInvError(
+                f"Training needs stages, each of a higher resolution than the one before, not {resolutions}."
+            )
+        self.config, self.images, self.folder, self.device = config, images, Path(folder), choose(device)
         self.rng = torch.Generator().manual_seed(config.seed)
-        self.z_snapshot = torch.randn(64, config.z_dim, generator=torch.Generator().manual_seed(config.seed + 1))
+        self.z_snapshot = randn([64, config.z_dim], torch.Generator().manual_seed(config.seed + 1))
         self.stage_index, self.stage_seen, self.seen, self.steps, self.seconds = 0, 0, 0, 0, 0.0
         self.history: list[dict[str, float]] = []
         self.before: dict[str, Any] = {}  # training summary of the networks that this run went on from
@@ -134,6 +152,7 @@ class Trainer:
         self.G_ema = self._clone(self.G)
         self._make_optimisers()
 
+    @alone()
     def begin(self, start: Start) -> None:
         """Take over the networks of ``start``, made wider where ``config`` has more channels, and the record of their training.
 
@@ -141,10 +160,18 @@ class Trainer:
             GanInvError: the sizes that widening cannot change do not fit.
         """
         c = self.config
-        wanted = {"z_dim": c.z_dim, "w_dim": c.w_dim, "num_layers": c.num_layers, "img_resolution": self.stage.resolution, "conv_clamp": c.conv_clamp}
+        wanted = {
+            "z_dim": c.z_dim,
+            "w_dim": c.w_dim,
+            "num_layers": c.num_layers,
+            "img_resolution": self.stage.resolution,
+            "conv_clamp": c.conv_clamp,
+        }
         for name, value in wanted.items():
             if (found := start.G.config[name]) != value:
-                raise GanInvError(f"The network to start from has {name}={found}, the configuration asks for {value}: only channels can be added.")
+                raise GanInvError(
+                    f"The network to start from has {name}={found}, the configuration asks for {value}: only channels can be added."
+                )
         torch.manual_seed(c.seed)  # the new channels' weights
         self.G = wider_generator(start.G, c.channel_base, c.channel_max)
         self.D = FadingDiscriminator(wider_discriminator(start.D, c.channel_base, c.channel_max))
@@ -184,10 +211,12 @@ class Trainer:
 
     def _make_optimisers(self) -> None:
         for net in (self.G, self.G_ema, self.D):
-            net.to(memory_format=torch.channels_last)  # the layout in which CPU convolutions run fastest
+            # the layout in which CPU convolutions run fastest
+            net.to(self.device, torch.float32).to(memory_format=torch.channels_last)
         self.opt_G = torch.optim.Adam(self.G.parameters(), lr=self.config.lr, betas=(0.0, 0.99), foreach=True)
         self.opt_D = torch.optim.Adam(self.D.parameters(), lr=self.config.lr, betas=(0.0, 0.99), foreach=True)
 
+    @alone()
     def next_stage(self) -> None:
         """Grow both networks to the next resolution; Adam starts afresh."""
         self.stage_index, self.stage_seen = self.stage_index + 1, 0
@@ -203,35 +232,38 @@ class Trainer:
 
     def reals(self) -> Tensor:
         """A batch of training images at the stage's resolution (box-filtered), each mirrored with probability 1/2."""
-        index = torch.randint(len(self.images), (self.config.batch,), generator=self.rng)
+        index = randint(len(self.images), [self.config.batch], self.rng)
         x = torch.from_numpy(self.images[np.sort(index.numpy())]).float().div(127.5).sub(1)
-        mirror = torch.rand(len(x), generator=self.rng) < 0.5
+        mirror = rand([len(x)], self.rng) < 0.5
         x[mirror] = x[mirror].flip(3)
-        return F.avg_pool2d(x, x.shape[-1] // self.stage.resolution).contiguous(memory_format=torch.channels_last)
+        x = F.avg_pool2d(x, x.shape[-1] // self.stage.resolution).contiguous(memory_format=torch.channels_last)
+        return x.to(self.device)
 
     def fakes(self, alpha: float) -> Tensor:
         """A batch of generated images with style mixing; also moves ``w_avg`` towards the batch's mean w."""
-        z = torch.randn(2, self.config.batch, self.config.z_dim, generator=self.rng)
+        z = randn([2, self.config.batch, self.config.z_dim], self.rng, self.device)
         ws = self.G.mapping(z[0])
         with torch.no_grad():
             self.G.mapping.w_avg.lerp_(ws[:, 0].mean(dim=0), 0.005)
-        if torch.rand([], generator=self.rng) < self.config.style_mixing:
-            cutoff = int(torch.randint(1, self.G.num_ws, [], generator=self.rng))
+        if rand([], self.rng) < self.config.style_mixing:
+            cutoff = int(torch.randint(1, self.G.num_ws, [], generator=self.rng, device="cpu", dtype=torch.long))
             ws = torch.cat([ws[:, :cutoff], self.G.mapping(z[1])[:, cutoff:]], dim=1)
-        styles = self.G.synthesis.styles(ws)  # mapping and styles stay in float32; only convolutions may run in bfloat16
+        # mapping and styles stay in float32; only convolutions may run in bfloat16
+        styles = self.G.synthesis.styles(ws)
         with self.autocast():
             return self.G.synthesis(None, noise_mode="random", styles=styles, rgb_gain=alpha)
 
     def autocast(self) -> Any:
-        return torch.autocast("cpu", torch.bfloat16) if self.config.bf16 else nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16) if self.config.bf16 else nullcontext()
 
+    @alone()
     def step(self) -> dict[str, float]:
         """One discriminator and one generator step on the same batch of fakes (non-saturating loss, lazy R1)."""
         c = self.config
         alpha = 1.0 if self.stage_index == 0 else min(1.0, self.stage_seen / (c.fade * self.stage.images))
         self.D.alpha = alpha
         self.set_learning_rate()
-        torch.manual_seed(int(torch.randint(2**31, [], generator=self.rng)))  # the noise inside synthesis: resumable as well
+        torch.manual_seed(int(randint(2**31, [], self.rng)))  # the noise inside synthesis: resumable as well
         fake = self.fakes(alpha)
 
         real = self.reals()
@@ -273,11 +305,15 @@ class Trainer:
             GanInvError: a loss is not finite.
         """
         if not all(map(math.isfinite, losses.values())):
-            raise GanInvError(f"Training diverged after {self.seen} images: lower the learning rate and go on from the checkpoint in {self.folder}.")
+            raise GanInvError(
+                f"Training diverged after {self.seen} images: lower the learning rate and go on from the checkpoint in {self.folder}."
+            )
         self.sums = {key: self.sums.get(key, 0.0) + value for key, value in losses.items()}
         if self.steps % HISTORY_STEPS == 0:
             means = {key: value / HISTORY_STEPS for key, value in self.sums.items()}
-            self.history.append({"images": self.seen, "resolution": self.stage.resolution, "seconds": round(self.seconds, 1), **means})
+            self.history.append(
+                {"images": self.seen, "resolution": self.stage.resolution, "seconds": round(self.seconds, 1), **means}
+            )
             self.sums = {}
 
     def set_learning_rate(self) -> None:
@@ -313,9 +349,8 @@ class Trainer:
             "sums": self.sums,
         }
         with atomic_path(self.folder / "checkpoint.pt") as temporary:
-            torch.save(state, temporary)
-        with atomic_path(self.folder / "history.json") as temporary:
-            temporary.write_text(json.dumps(self.history))
+            torch.save(on_cpu(state), temporary)
+        write_text(self.folder / "history.json", json.dumps(self.history))
 
     def restore(self) -> bool:
         """Continue from the folder's checkpoint, if there is one."""
@@ -325,7 +360,9 @@ class Trainer:
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
             if self._sizes(state["config"]) != self._sizes(asdict(self.config)):
-                raise GanInvError(f"{path} was written with other network sizes or stages: give its options, or train into another folder.")
+                raise GanInvError(
+                    f"{path} was written with other network sizes or stages: give its options, or train into another folder."
+                )
             while self.stage_index < state["counters"][0]:
                 self.next_stage()
             for name in ("G", "D", "G_ema", "opt_G", "opt_D"):
@@ -336,7 +373,9 @@ class Trainer:
         except GanInvError:
             raise
         except Exception as error:  # the file decides what goes wrong
-            raise GanInvError(f"{path} is not a training checkpoint: delete it to start afresh. ({type(error).__name__})") from error
+            raise GanInvError(
+                f"{path} is not a training checkpoint: delete it to start afresh. ({type(error).__name__})"
+            ) from error
         return True
 
     @staticmethod
@@ -349,20 +388,25 @@ class Trainer:
     def snapshot(self) -> None:
         """Keep what G_ema draws for 64 fixed z (uint8 ``.npy``): the filmstrip of the chapter on progressive growing."""
         alpha = self.D.alpha if self.stage_index else 1.0
-        images = self.G_ema.synthesis(self.G_ema.mapping(self.z_snapshot), noise_mode="const", rgb_gain=alpha)
+        images = self.G_ema.synthesis(
+            self.G_ema.mapping(self.z_snapshot.to(self.device)), noise_mode="const", rgb_gain=alpha
+        )
         images = (images * 127.5 + 127.5).round().clamp(0, 255).to(torch.uint8)
         with atomic_path(self.folder / "snapshots" / f"{self.seen:07d}.npy") as temporary:
-            np.save(temporary, images.numpy())
+            np.save(temporary, images.cpu().numpy())
 
 
+@alone()
 def train(
     config: GanConfig,
     images: np.ndarray,
     folder: str | Path,
     progress: Callable[[Trainer, dict[str, float]], None] | None = None,
     start: Start | None = None,
+    device: str | torch.device = "cpu",
 ) -> Trainer:
-    """Train, or go on from the checkpoint in ``folder``, until every stage is done. A new run may ``start`` from trained networks.
+    """Train, or go on from the checkpoint in ``folder``, until every stage is done. A new run may ``start`` from trained networks, and go on on
+    another ``device`` than it began on.
 
     Writes ``checkpoint.pt`` every few minutes (atomically: a killed run loses minutes, never the file), ``history.json`` and ``snapshots/``.
     ``progress(trainer, losses)`` is called after every step. Ctrl-C lets the step finish, saves, and
@@ -371,7 +415,7 @@ def train(
     Raises:
         GanInvError: a damaged checkpoint or one of another configuration, unfit images, or losses that are no longer finite.
     """
-    trainer = Trainer(config, images, folder)
+    trainer = Trainer(config, images, folder, device)
     if not trainer.restore() and start is not None:
         trainer.begin(start)
     last_save = last = time.monotonic()

@@ -58,7 +58,9 @@ def _embed(net: nn.Module, wide: nn.Module) -> nn.Module:
     for key, old in net.state_dict().items():
         new = state[key]
         if any(a > b for a, b in zip(old.shape, new.shape, strict=True)):
-            raise GanInvError(f"{key} would shrink from {list(old.shape)} to {list(new.shape)}: a network can only be made wider.")
+            raise GanInvError(
+                f"{key} would shrink from {list(old.shape)} to {list(new.shape)}: a network can only be made wider."
+            )
         if key.endswith("weight") and old.ndim > 1:
             layer, wide_layer = (n.get_submodule(key.removesuffix(".weight")) for n in (net, wide))
             # Equalised learning rate divides by the square root of the fan-in, which has grown; demodulation has no such factor.

@@ -15,12 +15,15 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchvision.transforms.v2 import RandomPerspective
 
+from ..devices import randint
 from ..encoders.consultation import Consultation
 from ..encoders.style import StyleEncoder
+from ..encoders.weights import identity
 from ..inversion.hfgi import low_fidelity
-from ..run import Callback, Loop, Resume
+from ..run import Callback, Loop, Resume, alone
+from ..settings import Count, Several, Share, Weight
 from ..zoo import Bundle
-from .encoders import Batches, EncoderConfig, Losses, Run, learning_rate
+from .encoders import Batches, EncoderConfig, Losses, Recipe, Run, learning_rate
 
 
 @dataclass
@@ -33,28 +36,35 @@ class HFGIConfig(EncoderConfig):
         misaligned: the part of the maps that gets a perspective at all.
     """
 
-    steps: int = 2200
-    batch: int = 8
-    lambda_latent: float = 0.0
-    lambda_alignment: float = 0.1
-    distortion_scale: float = 0.15
-    misaligned: float = 0.9
+    steps: Count = 1000
+    batch: Several = 8
+    lambda_latent: Weight = 0.0
+    lambda_alignment: Weight = 0.1
+    distortion_scale: Share = 0.15
+    misaligned: Share = 0.9
 
 
+@alone()
 def train_hfgi(
-    gan: Bundle, config: HFGIConfig | None = None, callback: Callback | None = None, resume: Resume | None = None, *, start: StyleEncoder
+    gan: Bundle,
+    config: HFGIConfig | None = None,
+    callback: Callback | None = None,
+    resume: Resume | None = None,
+    *,
+    start: StyleEncoder,
 ) -> Run:
     """Train a consultation for ``gan`` and the trained encoder ``start`` (e4e's), which both stay as they are."""
     config = config or HFGIConfig()
     G, w_avg = gan.G, gan.G.mapping.w_avg
     torch.manual_seed(config.seed)
-    consultation = Consultation.for_generator(G)
-    start.eval()
+    consultation, start = gan.place(Consultation.for_generator(G)), gan.place(start).eval()
     batches, losses = Batches(gan, config), Losses(gan, config)
     perspective = RandomPerspective(config.distortion_scale, p=config.misaligned)
     adam = torch.optim.Adam(consultation.parameters(), lr=config.lr, betas=(0.9, 0.99), foreach=True)
-    run = Run("hfgi", consultation, gan, config)
-    loop = Loop("hfgi", config.steps, callback, resume, consultation=consultation, adam=adam, batches=batches, **run.state)
+    run = Run("hfgi", consultation, gan, config, basic_encoder=identity(start))
+    loop = Loop(
+        "hfgi", config.steps, callback, resume, consultation=consultation, adam=adam, batches=batches, **run.state
+    )
     for step in loop:
         adam.param_groups[0]["lr"] = learning_rate(config, step)
         images, ws = batches.draw()
@@ -62,8 +72,10 @@ def train_hfgi(
             codes = w_avg + start(images)
         reconstruction = low_fidelity(G, codes)
         distortion = consultation.scaled(images - reconstruction)
-        fusion, aligned = consultation(misalign(distortion, perspective, batches.random), consultation.scaled(reconstruction))
-        terms = losses(G.synthesis(codes, fusion=fusion), images, codes, ws[:0])
+        fusion, aligned = consultation(
+            misalign(distortion, perspective, batches.random), consultation.scaled(reconstruction)
+        )
+        terms = losses(G.synthesis(codes, fusion=fusion, noise=batches.noise(len(codes))), images, codes, ws[:0])
         terms["alignment"] = F.l1_loss(aligned, distortion)
         adam.zero_grad()
         losses.total(terms).backward()
@@ -75,7 +87,10 @@ def train_hfgi(
 
 def misalign(distortion: Tensor, perspective: RandomPerspective, random: torch.Generator) -> Tensor:
     """Every map ``[N, 3, S, S]`` by a perspective of its own, drawn with ``random`` (torchvision itself draws from the global state)."""
-    seed = int(torch.randint(2**31, (1,), generator=random))
+    seed = int(randint(2**31, [1], random))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return torch.stack([perspective(one) for one in distortion]).contiguous(memory_format=torch.channels_last)
+
+
+RECIPES = {"hfgi": Recipe(train_hfgi, HFGIConfig(), "e4e", start_needed=True)}

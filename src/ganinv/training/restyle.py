@@ -8,14 +8,17 @@ of the first pass alone.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 
+from ..devices import randint
 from ..encoders.style import StyleEncoder
-from ..run import Callback, Loop, Resume
+from ..run import Callback, Loop, Resume, alone
+from ..settings import Count, Positive, Several, one_of
 from ..zoo import Bundle
 from .e4e import Critic, E4EConfig, offsets_length, unlocked
-from .encoders import Batches, Losses, Run, learning_rate, warm_start
+from .encoders import Batches, Losses, Recipe, Run, learning_rate, warm_start
 
 
 @dataclass
@@ -27,17 +30,14 @@ class ReStyleConfig(E4EConfig):
         iterations: passes a batch (5 in the paper).
     """
 
-    over: str = "psp"
-    iterations: int = 3
-    steps: int = 3600
-    batch: int = 8
-    seen: int = 2
-
-    def __post_init__(self) -> None:
-        if self.over not in ("psp", "e4e"):
-            raise ValueError(f"over must be 'psp' or 'e4e', not {self.over!r}")
+    over: Annotated[str, one_of("psp", "e4e")] = "psp"
+    iterations: Positive = 3
+    steps: Count = 1500
+    batch: Several = 8
+    seen: Count = 2
 
 
+@alone()
 def train_restyle(
     gan: Bundle,
     config: ReStyleConfig | None = None,
@@ -50,14 +50,18 @@ def train_restyle(
     G, w_avg = gan.G, gan.G.mapping.w_avg
     torch.manual_seed(config.seed)
     near_w = config.over == "e4e"
-    encoder = StyleEncoder(G.img_resolution, G.num_ws, G.w_dim, in_channels=6, pyramid=False, progressive=near_w)
+    encoder = gan.place(
+        StyleEncoder(G.img_resolution, G.num_ws, G.w_dim, in_channels=6, pyramid=False, progressive=near_w)
+    )
     warm_start(encoder, start)
     critic = Critic(gan, config) if near_w else None
     batches, losses = Batches(gan, config), Losses(gan, config)
     adam = torch.optim.Adam(encoder.parameters(), lr=config.lr, betas=(0.9, 0.99), foreach=True)
     run = Run(f"restyle-{config.over}", encoder, gan, config)
     state = critic.state if critic else {}
-    loop = Loop(run.method, config.steps, callback, resume, encoder=encoder, adam=adam, batches=batches, **state, **run.state)
+    loop = Loop(
+        run.method, config.steps, callback, resume, encoder=encoder, adam=adam, batches=batches, **state, **run.state
+    )
     with torch.no_grad():
         average = G.synthesis(w_avg.expand(1, G.num_ws, -1))
     for step in loop:
@@ -69,13 +73,15 @@ def train_restyle(
         adam.zero_grad()
         for t in range(config.iterations):
             ws = ws + encoder(torch.cat([images, image], dim=1))
-            image = G.synthesis(ws)
+            image = G.synthesis(ws, noise=batches.noise(len(ws)))
             terms = losses(image, images, ws, exact)
             if critic:
                 terms["delta"] = offsets_length(ws)
                 if t == 0:
                     active = ws[:, : encoder.stage + 1]
-                    recorded["critic"] = critic.train(active[:, int(torch.randint(encoder.stage + 1, [], generator=critic.random))], step)
+                    recorded["critic"] = critic.train(
+                        active[:, int(randint(encoder.stage + 1, [], critic.random))], step
+                    )
                     terms["adv"] = critic.opinion(active.flatten(0, 1))
             losses.total(terms).backward()
             ws, image = ws.detach(), image.detach()
@@ -84,3 +90,9 @@ def train_restyle(
         run.record(step, recorded | terms)
         loop.report(**recorded, **terms)
     return run
+
+
+RECIPES = {
+    "restyle-psp": Recipe(train_restyle, ReStyleConfig(over="psp"), "psp"),
+    "restyle-e4e": Recipe(train_restyle, ReStyleConfig(over="e4e", steps=1000), "e4e"),
+}

@@ -34,19 +34,35 @@ from .dcgan import Z_DIM, load_dcgan
 SIZE = 64  # pixels of a draw
 CHUNK = 2000  # candidates of one sub-seed
 BATCH = 200  # candidates drawn and looked at together
-LOOKS = ((54, 2), (60, 2), (48, 2), (54, 6))  # side of the box in which O-net is told to expect the face, and how far its middle is below the image's
-FRONTAL, LEFT, RIGHT = 1, 2, 3  # what a kept face is: the nose on the mid-line, or towards the image's left or right edge
+# side of the box in which O-net is told to expect the face, and how far its middle is below the image's
+LOOKS = (
+    (54, 2),
+    (60, 2),
+    (48, 2),
+    (54, 6),
+)
+# what a kept face is: the nose on the mid-line, or towards the image's left or right edge
+FRONTAL, LEFT, RIGHT = (
+    1,
+    2,
+    3,
+)
 SHARES = {FRONTAL: 2 / 3, LEFT: 1 / 6, RIGHT: 1 / 6}
 FIT_CHUNKS = 4  # of which every candidate is looked at; the proposals are fitted on them
 PROPOSED = {FRONTAL: 160, LEFT: 60, RIGHT: 60}  # candidates a chunk that are looked at afterwards
 GROUP = 4  # chunks between two saves
 RIDGE = 0.2  # weight of the penalty, per candidate
-SCALE, STEPS = 2**14, 2**9  # units of a stored transform: 1/SCALE for its rotation and scale, 1/STEPS of a pixel for its centre
+# units of a stored transform: 1/SCALE for its rotation and scale, 1/STEPS of a pixel for its centre
+SCALE, STEPS = (
+    2**14,
+    2**9,
+)
 
 
 def candidates(seed: int, chunk: int) -> Tensor:
     """The codes z ``[CHUNK, 100]`` (float64) of the candidates number ``chunk * CHUNK`` and following: a function of its arguments alone."""
-    return torch.randn(CHUNK, Z_DIM, generator=torch.Generator().manual_seed(seed * 100_003 + chunk), dtype=torch.float64)
+    generator = torch.Generator().manual_seed(seed * 100_003 + chunk)
+    return torch.randn(CHUNK, Z_DIM, generator=generator, device="cpu", dtype=torch.float64)
 
 
 # -- looking -----------------------------------------------------------------------------------------------------------
@@ -58,8 +74,8 @@ def look(images: Tensor, side: float, below: float) -> tuple[Tensor, Tensor]:
     Returns:
         The probability of a face ``[N]``, and the five landmarks ``[N, 5, 2]`` in pixels counted from the image's corner.
     """
-    centre = torch.tensor([SIZE / 2, SIZE / 2 + below])
-    box = torch.tensor([[side / SIZE, 0, 0], [0, side / SIZE, 2 * below / SIZE]]).expand(len(images), 2, 3)
+    centre = images.new_tensor([SIZE / 2, SIZE / 2 + below])
+    box = images.new_tensor([[side / SIZE, 0, 0], [0, side / SIZE, 2 * below / SIZE]]).expand(len(images), 2, 3)
     grid = F.affine_grid(box, [len(images), 3, 48, 48], align_corners=False)
     patches = F.grid_sample(images - 127.5, grid, align_corners=False) + 127.5  # outside the image: grey
     score, _, points = onet()(patches)
@@ -85,7 +101,7 @@ def fit_frames(landmarks: Tensor) -> Tensor:
 
     The least-squares fit of :func:`ganinv.photos.faces.fit_frame`, for many faces; |a| = 1 where the face fills the image as it fills the frame.
     """
-    frame = torch.view_as_complex(torch.tensor(FRAME_LANDMARKS, dtype=torch.float64) * SIZE)
+    frame = torch.view_as_complex(torch.tensor(FRAME_LANDMARKS, device="cpu", dtype=torch.float64) * SIZE)
     found = torch.view_as_complex(landmarks.double().contiguous())
     spread = frame - frame.mean()
     a = (found - found.mean(1, keepdim=True)) @ spread.conj() / spread.abs().square().sum()
@@ -98,17 +114,26 @@ def warp(images: Tensor, transforms: np.ndarray) -> Tensor:
 
     Bicubic, with the border reflected; in float64, so that rounding to bytes hides the differences between processors.
     """
-    re, im, x, y = (torch.from_numpy(transforms.astype(np.float64)) / torch.tensor([SCALE, SCALE, STEPS, STEPS], dtype=torch.float64)).unbind(1)
+    stored = torch.from_numpy(transforms.astype(np.float64))
+    re, im, x, y = (stored / stored.new_tensor([SCALE, SCALE, STEPS, STEPS])).unbind(1)
     half = SIZE / 2
     matrix = torch.stack([torch.stack([re, -im, (x - half) / half], 1), torch.stack([im, re, (y - half) / half], 1)], 1)
     grid = F.affine_grid(matrix, list(images.shape), align_corners=False)
-    framed = F.grid_sample(images.double() - 127.5, grid, mode="bicubic", padding_mode="reflection", align_corners=False)
+    framed = F.grid_sample(
+        images.double() - 127.5, grid, mode="bicubic", padding_mode="reflection", align_corners=False
+    )
     return (framed + 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
 def quantised(transforms: Tensor) -> np.ndarray:
     """Transforms ``[N, 4]`` as they are stored: int16."""
-    return (transforms * torch.tensor([SCALE, SCALE, STEPS, STEPS], dtype=torch.float64)).round().clamp(-32768, 32767).numpy().astype(np.int16)
+    return (
+        (transforms * transforms.new_tensor([SCALE, SCALE, STEPS, STEPS]))
+        .round()
+        .clamp(-32768, 32767)
+        .numpy()
+        .astype(np.int16)
+    )
 
 
 @torch.inference_mode()
@@ -121,7 +146,10 @@ def judge(images: Tensor) -> tuple[Tensor, np.ndarray]:
     Returns:
         Kinds ``[N]``, and transforms int16 ``[N, 4]`` (zeros where a first look already dropped the image).
     """
-    kinds, transforms = torch.zeros(len(images), dtype=torch.long), np.zeros((len(images), 4), np.int16)
+    kinds, transforms = (
+        torch.zeros(len(images), device=images.device, dtype=torch.long),
+        np.zeros((len(images), 4), np.int16),
+    )
     x = images.float()
     score, landmarks = look(x, *LOOKS[0])
     brightness = x[:, :, 16:52, 14:50].mean((1, 2, 3))
@@ -144,7 +172,7 @@ def judge(images: Tensor) -> tuple[Tensor, np.ndarray]:
     good = (score > 0.999) & (brightness > 80) & (brightness < 190) & (contrast > 22)
     good &= (size > 0.75) & (size < 1.25) & (roll.abs() < 15) & ~wears_mask(framed)
     offset = nose_offset(landmarks)
-    kind = torch.zeros(len(rows), dtype=torch.long)
+    kind = torch.zeros_like(rows)
     kind[good & (offset.abs() < 0.13) & (spread < 1.6)] = FRONTAL
     turned = good & (offset.abs() >= 0.13) & (offset.abs() < 0.35) & (spread < 2)
     kind[turned & (offset < 0)], kind[turned & (offset > 0)] = LEFT, RIGHT
@@ -196,7 +224,9 @@ def _dcgan() -> torch.nn.Module:
 
 
 @torch.inference_mode()
-def judge_candidates(seed: int, chunk: int, rows: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def judge_candidates(
+    seed: int, chunk: int, rows: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Draw and :func:`judge` the candidates ``rows`` of a chunk (default: all): ``rows``, their kinds and their transforms."""
     z = candidates(seed, chunk)
     rows = np.arange(CHUNK) if rows is None else rows
@@ -214,7 +244,9 @@ def _be_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
 
 
-def _judge_proposed(seed: int, chunk: int, proposal: Proposal, kinds: list[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _judge_proposed(
+    seed: int, chunk: int, proposal: Proposal, kinds: list[int]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return judge_candidates(seed, chunk, proposal.propose(candidates(seed, chunk), kinds))
 
 
@@ -244,10 +276,15 @@ class Selection:
     def add(self, n: int, chunk: int, result: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
         """Keep what :func:`judge_candidates` found in a chunk, as far as its kinds are still wanted among ``n``."""
         rows, kinds, transforms = result
-        wanted = np.concatenate([np.flatnonzero(kinds == kind)[: max(0, missing)] for kind, missing in self.missing(n).items()])
+        wanted = np.concatenate(
+            [np.flatnonzero(kinds == kind)[: max(0, missing)] for kind, missing in self.missing(n).items()]
+        )
         wanted = np.sort(wanted)
         self.index = np.concatenate([self.index, rows[wanted] + chunk * CHUNK])
-        self.kind, self.transform = np.concatenate([self.kind, kinds[wanted]]), np.concatenate([self.transform, transforms[wanted]])
+        self.kind, self.transform = (
+            np.concatenate([self.kind, kinds[wanted]]),
+            np.concatenate([self.transform, transforms[wanted]]),
+        )
         self.next_chunk = chunk + 1
 
     def missing(self, n: int) -> dict[int, int]:
@@ -260,8 +297,20 @@ class Selection:
     def save(self, path: str | Path) -> None:
         with atomic_path(Path(path)) as temporary, open(temporary, "wb") as file:
             steps = np.diff(self.index, prepend=0).astype(np.int32)  # small numbers compress well
-            weights, seed, chunk = self.proposal.weights.astype(np.float32), np.array(self.seed), np.array(self.next_chunk)
-            np.savez_compressed(file, seed=seed, next_chunk=chunk, proposal=weights, steps=steps, kind=self.kind, transform=self.transform)
+            weights, seed, chunk = (
+                self.proposal.weights.astype(np.float32),
+                np.array(self.seed),
+                np.array(self.next_chunk),
+            )
+            np.savez_compressed(
+                file,
+                seed=seed,
+                next_chunk=chunk,
+                proposal=weights,
+                steps=steps,
+                kind=self.kind,
+                transform=self.transform,
+            )
 
     @classmethod
     def load(cls, path: str | Path) -> Selection:
@@ -272,7 +321,14 @@ class Selection:
         try:
             with np.load(path, allow_pickle=False) as file:
                 index, kind, transform = np.cumsum(file["steps"].astype(np.int64)), file["kind"], file["transform"]
-                found = cls(int(file["seed"]), int(file["next_chunk"]), Proposal(file["proposal"].astype(float)), index, kind, transform)
+                found = cls(
+                    int(file["seed"]),
+                    int(file["next_chunk"]),
+                    Proposal(file["proposal"].astype(float)),
+                    index,
+                    kind,
+                    transform,
+                )
             if not len(index) == len(kind) == len(transform) or transform.shape[1:] != (4,):
                 raise ValueError("rows that do not belong together")
         except Exception as error:  # the file decides what goes wrong
@@ -285,7 +341,12 @@ class Selection:
 def begin(seed: int, first_chunk: int = 0, proposal: Proposal | None = None, pool: Executor | None = None) -> Selection:
     """A selection to go on with: empty, or, where no ``proposal`` is given, of the first ``FIT_CHUNKS`` chunks, looked at in full."""
     empty = Selection(
-        seed, first_chunk, Proposal(np.zeros((len(SHARES), 2 * Z_DIM))), np.zeros(0, np.int64), np.zeros(0, np.uint8), np.zeros((0, 4), np.int16)
+        seed,
+        first_chunk,
+        Proposal(np.zeros((len(SHARES), 2 * Z_DIM))),
+        np.zeros(0, np.int64),
+        np.zeros(0, np.uint8),
+        np.zeros((0, 4), np.int16),
     )
     if proposal is not None:
         return replace(empty, proposal=proposal)
@@ -337,7 +398,9 @@ def select(
                 progress(min(len(found), n), n)
             chunks = range(found.next_chunk, found.next_chunk + GROUP)
             for chunk, result in zip(
-                chunks, pool.map(_judge_proposed, [seed] * GROUP, chunks, [found.proposal] * GROUP, [kinds] * GROUP), strict=True
+                chunks,
+                pool.map(_judge_proposed, [seed] * GROUP, chunks, [found.proposal] * GROUP, [kinds] * GROUP),
+                strict=True,
             ):
                 found.add(n, chunk, result)
             found.save(path)

@@ -14,7 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..devices import rand, randint, randn
 from ..losses.adversarial import discriminator_loss, generator_loss, r1_from_logits
+from ..run import alone
+from ..settings import Checked, Count, Positive, Weight
 
 MODES, STD = 8, 0.02
 Data = Callable[[int, torch.Generator], Tensor]
@@ -22,21 +25,21 @@ Data = Callable[[int, torch.Generator], Tensor]
 
 def ring_centres() -> Tensor:
     """The centres ``[8, 2]`` of :func:`ring`."""
-    angles = torch.arange(MODES) * (2 * math.pi / MODES)
+    angles = torch.arange(MODES, device="cpu", dtype=torch.float32) * (2 * math.pi / MODES)
     return torch.stack([angles.cos(), angles.sin()], dim=1)
 
 
 def ring(n: int, random: torch.Generator) -> Tensor:
     """``n`` points ``[n, 2]`` of eight equally likely Gaussians on the unit circle, of standard deviation ``STD``."""
-    return ring_centres()[torch.randint(MODES, [n], generator=random)] + STD * torch.randn(n, 2, generator=random)
+    return ring_centres()[randint(MODES, [n], random)] + STD * randn([n, 2], random)
 
 
 def moons(n: int, random: torch.Generator) -> Tensor:
     """``n`` points ``[n, 2]`` of two interleaved half circles, blurred with standard deviation ``STD``; within about [-1, 1]."""
-    angle = math.pi * torch.rand(n, generator=random)
+    angle = math.pi * rand([n], random)
     arc = torch.stack([0.6 * angle.cos() - 0.3, 0.6 * angle.sin() - 0.15], dim=1)
-    upper = torch.rand(n, 1, generator=random) < 0.5
-    return torch.where(upper, arc, -arc) + STD * torch.randn(n, 2, generator=random)
+    upper = rand([n, 1], random) < 0.5
+    return torch.where(upper, arc, -arc) + STD * randn([n, 2], random)
 
 
 def coverage(points: Tensor, centres: Tensor, radius: float = 5 * STD) -> tuple[Tensor, Tensor]:
@@ -61,8 +64,16 @@ class MLP(nn.Module):
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
         for a, b in zip([inputs, *[width] * layers], [*[width] * layers, outputs], strict=True):
             bound = 1 / math.sqrt(a)  # as nn.Linear does
-            self.weights.append(torch.stack([torch.empty(a, b).uniform_(-bound, bound, generator=random) for random in randoms]))
-            self.biases.append(torch.stack([torch.empty(1, b).uniform_(-bound, bound, generator=random) for random in randoms]))
+            for parameters, rows in ((self.weights, a), (self.biases, 1)):
+                empty = torch.empty(len(randoms), rows, b, device="cpu", dtype=torch.float32)
+                parameters.append(
+                    torch.stack(
+                        [
+                            one.uniform_(-bound, bound, generator=random)
+                            for one, random in zip(empty, randoms, strict=True)
+                        ]
+                    )
+                )
 
     def __getitem__(self, run: int) -> MLP:
         """A copy of one run's network, with ``runs`` = 1."""
@@ -78,22 +89,22 @@ class MLP(nn.Module):
 
 
 @dataclass
-class ToyConfig:
+class ToyConfig(Checked):
     """The recipe; the defaults, found by trying, cover the ring.
 
     The discriminator learns faster than the generator (Heusel et al. 2017). Both learning rates fall to zero along a cosine over the last 30 %
     of the steps.
     """
 
-    steps: int = 2000
-    batch: int = 64
-    z_dim: int = 2
-    width: int = 64
-    layers: int = 3
-    lr_G: float = 2e-3
-    lr_D: float = 6e-3
+    steps: Count = 2000
+    batch: Positive = 64
+    z_dim: Positive = 2
+    width: Positive = 64
+    layers: Positive = 3
+    lr_G: Weight = 2e-3
+    lr_D: Weight = 6e-3
     betas: tuple[float, float] = (0.0, 0.99)
-    r1_gamma: float = 0.05
+    r1_gamma: Weight = 0.05
 
 
 @dataclass
@@ -137,6 +148,7 @@ def step(
     return {"loss_G": loss_G.detach(), "loss_D": loss_D.detach(), "r1": r1.detach()}
 
 
+@alone()
 def train(data: Data, config: ToyConfig | None = None, seeds: Sequence[int] = (0,), every: int = 50) -> list[Snapshot]:
     """Train one GAN a seed on ``data``; returns a snapshot at the start, after every ``every`` steps and at the end.
 
@@ -152,7 +164,7 @@ def train(data: Data, config: ToyConfig | None = None, seeds: Sequence[int] = (0
         decay = 0.5 - 0.5 * math.cos(math.pi * min(1.0, (1 - (i - 1) / c.steps) / 0.3))
         opt_G.param_groups[0]["lr"], opt_D.param_groups[0]["lr"] = c.lr_G * decay, c.lr_D * decay
         real = torch.stack([data(c.batch, random) for random in randoms])
-        z = torch.stack([torch.randn(c.batch, c.z_dim, generator=random) for random in randoms])
+        z = torch.stack([randn([c.batch, c.z_dim], random) for random in randoms])
         losses = step(G, D, opt_G, opt_D, real, z, c.r1_gamma)
         if i % every == 0 or i == c.steps:
             snapshots.append(_snapshot(i, G, D, {name: loss.item() for name, loss in losses.items()}))
