@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 BATCH = 50
 ALPHAS = (0.01, 0.03, 0.1, 0.3)  # of the penalty, in units of the features' mean squared length
 CALIBRATION = 2000  # samples, none of them fitted on, that give the mean and the standard deviation
+MOST = 6000  # images of a set that are looked at
 RELIABLE = 0.9  # AUC under which an attribute is marked
 SURE = 1.0  # log-odds beyond which a binary label is taken at its word
 
@@ -208,11 +209,16 @@ def train_attributes(
     real: tuple[np.ndarray, Labels] | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> AttributeNetwork:
-    """The attribute network of a generator, from the labels of its samples (and of ``real`` images, so that it knows others, too)."""
+    """The attribute network of a generator, from the labels of its samples (and of ``real`` images, so that it knows others, too).
+
+    Of each at most :data:`MOST` are taken: every image is two rows of a matrix that is inverted, and more of them say little more.
+    """
     from .labels import draw_samples
 
-    sets = [(draw_samples(gan, len(labels), labels.seed), labels.values)]
+    n = min(MOST, len(labels))
+    sets = [(draw_samples(gan, n, labels.seed), labels.values[:n])]
     if real is not None:
-        sets.append((real[0][: len(real[1])], real[1].values))
+        n = min(MOST, len(real[1]))
+        sets.append((real[0][:n], real[1].values[:n]))
     others = draw_samples(gan, CALIBRATION, labels.seed + 1)
     return fit(sets, labels.attributes, others, progress=progress)
