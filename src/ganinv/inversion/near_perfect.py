@@ -38,7 +38,6 @@ from torch import Tensor
 
 from ..devices import rand
 from ..errors import GanInvError
-from ..losses.global_cohesion import GeneratorReals, RealImages
 from ..losses.laplacian_pyramid import default_levels, laplacian_pyramid_loss
 from ..losses.noise_regularisation import noise_regularisation
 from ..perception.features import EFFICIENTNET
@@ -62,7 +61,7 @@ from ..settings import (
 )
 from ..stylegan2.controls import Controls, stacked
 from .clone import Clone
-from .game import Game
+from .game import Game, new_game
 from .initial import estimate
 from .projection import Projection
 from .register import TUNING, method
@@ -379,18 +378,8 @@ def _clone(gan: Bundle, ws: Tensor, config: NearPerfect) -> Clone:
 
 
 def _game(gan: Bundle, config: NearPerfect) -> Game | None:
-    """The game with the bundle's discriminator, or ``None`` where no adversarial term counts."""
-    if not config.adversarial or gan.D is None:
-        return None
-    reference = gan.reference if config.reals == "reference" else None
-    reals = (
-        GeneratorReals(gan.G, config.seed)
-        if reference is None
-        else RealImages(reference, config.seed, device=gan.device)
-    )
-    return Game(
-        gan.D, reals, config.lambda_adv, config.lambda_global, config.lr_D, config.r1_gamma / 2 * config.r1_interval
-    )
+    weights = config.lambda_adv, config.lambda_global
+    return new_game(gan, config.reals, config.seed, *weights, config.lr_D, config.r1_gamma, config.r1_interval)
 
 
 class _Comparison:
