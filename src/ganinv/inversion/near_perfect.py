@@ -295,7 +295,7 @@ def _tune(
     """Tune a copy of the generator to those ``photos`` of ``target`` ``[N, 3, R, R]``, pinned at their ``ws`` ``[N, num_ws, w_dim]``."""
     mine = slice(photos[0], photos[-1] + 1)
     x = target[mine]
-    clone, game, compare = _clone(gan, ws[mine], config), _game(gan, config), _Comparison(x, config)
+    clone, game, compare = _clone(gan, ws[mine], config), _game(gan, config), Comparison(x, config)
     group = (gan.D.config["mbstd_group_size"] or 1) if game and gan.D is not None else 1
     random = torch.Generator().manual_seed(config.seed)
     rates = f"lr_G (now {config.lr_G:g}) or lr_noise (now {config.lr_noise:g})"
@@ -382,7 +382,7 @@ def _game(gan: Bundle, config: NearPerfect) -> Game | None:
     return new_game(gan, config.reals, config.seed, *weights, config.lr_D, config.r1_gamma, config.r1_interval)
 
 
-class _Comparison:
+class Comparison:
     """How images are compared with the photos ``x`` ``[n, 3, R, R]``, and with what the untouched generator draws."""
 
     def __init__(self, x: Tensor, config: NearPerfect):
