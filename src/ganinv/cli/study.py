@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,7 +14,6 @@ from .options import Profile, configure
 
 if TYPE_CHECKING:
     from ..study import Study
-    from ..study.tasks import Failure
     from ..zoo import Bundle
 
 PHOTO_SETS = "heldout (in the domain), real (the portraits that ship, and variants of them), or a folder of pictures."
@@ -46,14 +45,6 @@ Backend = Annotated[
         rich_help_panel="Machines",
     ),
 ]
-
-
-class Found(Protocol):
-    """What a study has found."""
-
-    failures: list[Failure]
-
-    def save(self, folder: str | Path) -> Path: ...
 
 
 def listed(names: str) -> list[str]:
@@ -108,7 +99,7 @@ def configurations(
 
 
 def run_study(
-    study: Callable[..., Found],
+    study: Callable[..., Any],
     gan: Bundle,
     files: list[str] | None,
     photo_set: str | None,
