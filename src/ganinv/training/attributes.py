@@ -15,6 +15,7 @@ from ..attributes.features import face_features
 from ..attributes.labels import Attribute, Labels
 from ..attributes.network import AttributeNetwork
 from ..devices import rand, randn
+from ..photos import from_uint8
 from ..run import alone
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def features_of(images: np.ndarray, change: Callable[[Tensor], Tensor] | None = 
     """Features float32 ``[N, F]`` of images uint8 ``[N, 3, R, R]``, of changed copies where there is a ``change``."""
     rows = []
     for start in range(0, len(images), BATCH):
-        x = torch.from_numpy(np.array(images[start : start + BATCH])).float() / 127.5 - 1
+        x = from_uint8(torch.from_numpy(np.array(images[start : start + BATCH])))
         rows.append(face_features(x if change is None else change(x)).numpy())
     return np.concatenate(rows)
 
@@ -88,12 +89,12 @@ def reliable(scores: dict[str, float]) -> bool:
     return bool(aucs) and min(aucs) >= RELIABLE
 
 
-def ridge(features: np.ndarray, targets: np.ndarray, rows: np.ndarray, alpha: float, gram: np.ndarray) -> np.ndarray:
-    """Weights ``[F, K]`` of kernel ridge regression of centred ``targets[rows]`` on centred ``features[rows]``, from their products ``gram``."""
+def ridge(features: np.ndarray, targets: np.ndarray, gram: np.ndarray, alpha: float) -> np.ndarray:
+    """Weights ``[F, K]`` of ridge regression of centred ``targets`` ``[N, K]`` on centred ``features`` ``[N, F]`` with their products ``gram``."""
     from sklearn.kernel_ridge import KernelRidge
 
-    fitted = KernelRidge(alpha=alpha, kernel="precomputed").fit(gram[np.ix_(rows, rows)], targets[rows])
-    return features[rows].T @ fitted.dual_coef_.astype(np.float32)
+    fitted = KernelRidge(alpha=alpha, kernel="precomputed").fit(gram, targets)
+    return features.T @ fitted.dual_coef_.astype(np.float32)
 
 
 def fit(
@@ -159,9 +160,10 @@ def fit(
     for pattern in np.unique(seen, axis=1).T:  # attributes with the same missing labels are fitted together
         group = np.flatnonzero((seen == pattern[:, None]).all(axis=0))
         rows = np.flatnonzero(pattern)
+        parts = x[rows], targets[np.ix_(rows, group)], gram[np.ix_(rows, rows)]
         best = np.full(len(group), -np.inf)
         for alpha in ALPHAS:
-            found = ridge(x, targets[:, group], rows, alpha * size, gram)
+            found = ridge(*parts, alpha * size)
             for j, k in enumerate(group):
                 merits = [_correlation(v[:, k], f @ found[:, j]) for f, (_, v) in zip(chosen_x, choices, strict=True)]
                 merit = float(np.mean([m for m in merits if np.isfinite(m)] or [-1]))
