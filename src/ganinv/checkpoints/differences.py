@@ -41,7 +41,7 @@ def save_differences(
     tensors: dict[str, Tensor] = {}
     theirs = trained.state_dict()
     for name, own in G.state_dict().items():
-        change = (theirs[name] - own).cpu()
+        change = theirs[name].cpu() - own.cpu()
         if not change.isfinite().all():
             raise GanInvError(f"{name} is not finite: training has diverged.")
         if change.any():

@@ -22,7 +22,7 @@ from .gan import GanConfig, Stage, Start, Trainer, train
 if TYPE_CHECKING:
     from ..zoo import Bundle
 
-IMAGES = 8_000  # shown in all: few minutes of one core, and each of 1,024 about eight times
+IMAGES = 5_400  # shown in all: a few minutes of one core, each of 1,024 images about five times
 
 
 def domain_config(gan: Bundle, images: int = IMAGES) -> GanConfig:
