@@ -10,6 +10,7 @@ import ganinv
 from ganinv import GanInvError, cli
 from ganinv.checkpoints import save_native
 from ganinv.photos import pack_images
+from ganinv.study import style_position
 from ganinv.training.domain import IMAGES, domain_config, train_domain
 
 
@@ -64,3 +65,14 @@ def test_the_command(tmp_path, tiny_bundle):
     gan = ganinv.load(model)
     assert list(gan.domains) == ["stone"]
     assert gan.domain("stone").config == gan.G.config
+
+
+def test_the_shipped_domain_draws_its_style():
+    gan, style = ganinv.load("faces64"), "drawing"
+    z = torch.randn(16, gan.G.z_dim, generator=torch.Generator().manual_seed(3))
+    position = style_position(gan, style, 128)
+    with torch.no_grad():
+        faces, styled = (G(z, noise_mode="const").clamp(-1, 1) for G in (gan.G, gan.domain(style)))
+    assert position(styled).mean() > 0.8
+    assert position(faces).mean() == pytest.approx(0, abs=0.1)
+    assert gan.domains[style].stat().st_size < 1.5e6
