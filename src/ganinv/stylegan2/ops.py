@@ -112,16 +112,17 @@ def modulated_conv2d(
         energy = widen(styles).square() @ widen(weight).square().sum(dim=(2, 3)).t()
         gains = (energy + 1e-8).rsqrt() * gain
     noise = None if noise is None else (noise * gain).to(x.dtype)
-    bias = None if bias is None else (bias * gain).to(x.dtype)
     if fuses(x, weight, up):
         scales = styles[:, None] * gain if gains is None else styles[:, None] * gains[:, :, None]  # [N, O, I]
-        y = _fused(x, weight, scales, f, up, bias)
-        return y if noise is None else y + noise
-    y = _convolved(x * styles[:, :, None, None].to(x.dtype), weight.to(x.dtype), f, up)
-    gains = y.new_full([], gain) if gains is None else gains[:, :, None, None].to(y.dtype)
-    # Demodulation, gain and noise in one pass over the large tensor.
-    y = y * gains if noise is None else torch.addcmul(noise, y, gains)
-    return y if bias is None else y + bias[:, None, None]
+        y = _fused(x, weight, scales, f, up)
+        y = y if noise is None else y + noise
+    else:
+        y = _convolved(x * styles[:, :, None, None].to(x.dtype), weight.to(x.dtype), f, up)
+        gains = y.new_full([], gain) if gains is None else gains[:, :, None, None].to(y.dtype)
+        # Demodulation, gain and noise in one pass over the large tensor.
+        y = y * gains if noise is None else torch.addcmul(noise, y, gains)
+    # not inside the convolution, whose gradient in the bias oneDNN adds up one by one: .4 % wrong at 1024 x 1024
+    return y if bias is None else y + (bias * gain).to(y.dtype)[:, None, None]
 
 
 def fuses(x: Tensor, weight: Tensor, up: int) -> bool:
@@ -129,7 +130,7 @@ def fuses(x: Tensor, weight: Tensor, up: int) -> bool:
 
     The fused form goes over ``N`` copies of the weights, the other one over the maps, several times each with the backward pass. A 1x1 kernel
     (toRGB) has few weights, and as a product of matrices a sample it is 1.2 to 4 times as fast as the non-fused one. A 3x3 kernel is fused for a
-    single image whose maps have eight times as many numbers as the weights (1.03 to 1.3 times as fast; below that, .7 to 1): a grouped
+    single image whose maps have eight times as many numbers as the weights (1.03 to 1.09 times as fast; below that, .7 to 1): a grouped
     convolution of several images is not worth it (``benchmarks/stylegan2.py``).
     """
     if weight.shape[-1] == 1:
@@ -138,17 +139,11 @@ def fuses(x: Tensor, weight: Tensor, up: int) -> bool:
     return len(x) == 1 and maps >= 8 * weight.numel()
 
 
-def _fused(x: Tensor, weight: Tensor, scales: Tensor, f: Tensor | None, up: int, bias: Tensor | None) -> Tensor:
-    """The convolution with ``weight`` ``[O, I, k, k]`` times ``scales`` ``[N, O, I]``, plus ``bias`` ``[O]``; of one image, unless k = 1."""
+def _fused(x: Tensor, weight: Tensor, scales: Tensor, f: Tensor | None, up: int) -> Tensor:
+    """The convolution with ``weight`` ``[O, I, k, k]`` times ``scales`` ``[N, O, I]``; of one image, unless k = 1."""
     if weight.shape[-1] == 1:
-        w = (weight.flatten(1) * scales).to(x.dtype)
-        y = (w @ x.flatten(2)).unflatten(2, x.shape[2:])
-    else:
-        w = (weight * scales[0, :, :, None, None]).to(x.dtype)
-        if up == 1:
-            return F.conv2d(x, w, bias, padding=w.shape[-1] // 2)
-        y = _convolved(x, w, f, up)
-    return y if bias is None else y + bias[:, None, None]
+        return ((weight.flatten(1) * scales).to(x.dtype) @ x.flatten(2)).unflatten(2, x.shape[2:])
+    return _convolved(x, (weight * scales[0, :, :, None, None]).to(x.dtype), f, up)
 
 
 def _convolved(x: Tensor, weight: Tensor, f: Tensor | None, up: int) -> Tensor:
