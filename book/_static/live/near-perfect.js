@@ -72,7 +72,7 @@ ganinvLive.register("near-perfect", async (panel, { model: name, say }) => {
     last = news;
     points.push({ step: news.step, mse: news.mse });
     plot();
-    ganinvPictures.draw(shown, news);
+    ganinvPictures.draw(shown, { data: news.image });
     const words = `Step ${news.step} of ${news.steps}, ${news.seconds.toFixed(0)} s: mean squared error ${news.mse.toPrecision(3)}`;
     shown.setAttribute("aria-label", `What the clone draws. ${words}`);
     if (news.rested || performance.now() - spoken > 5000) { // not more often, for who listens

@@ -23,7 +23,7 @@ ganinvLive.register("your-photo", async (panel, { model: name, say }) => {
     ganinvPictures.draw(edited, image);
     edited.setAttribute("aria-label", edits.describe());
     clearTimeout(shown); // read out when the hand rests
-    shown = setTimeout(() => say(`${edits.describe()} Mean squared error of the reconstruction: ${error.toFixed(4)}.`), 500);
+    shown = setTimeout(() => say(`${edits.describe()} Mean squared error of the reconstruction by ${encoder}: ${error.toFixed(4)}.`), 500);
   });
 
   /** One pass of pSp or e4e, several of ReStyle, which sees its own reconstruction beside the photo. */
