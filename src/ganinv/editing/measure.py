@@ -26,7 +26,6 @@ import torch
 from torch import Tensor
 
 from ..errors import GanInvError
-from ..inversion.result import distance
 from .direction import Direction, Edit
 from .gradients import others
 
@@ -231,6 +230,8 @@ def editing_consistency(
     """
     if isinstance(direction.step, Mapping):
         raise GanInvError(f"{direction.name} is a direction of S: latent editing consistency is of codes.")
+    from ..inversion.result import distance  # which imports the edits that it renders
+
     start, end = encode(before), encode(after)
     back = direction.at(-strength).codes(end, lambda ws: {})[0]
     rows = slice(None) if direction.layers is None else list(direction.layers)
