@@ -12,7 +12,7 @@ from ganinv import GanInvError
 from ganinv.editing import Direction
 from ganinv.inversion import METHODS, Inversion, Projection
 from ganinv.inversion.register import Method
-from ganinv.photos import to_uint8
+from ganinv.photos import from_uint8, to_uint8
 from ganinv.study import Variant
 from ganinv.study.edits import NOISY, study_edits
 from ganinv.stylegan2.controls import Controls
@@ -100,6 +100,8 @@ def test_its_rows_are_what_it_says(study, tiny_bundle, tiny_targets, directions)
     assert found.by_photo("plain", "gain", "lips") == {}  # nothing measures lips
     gains = [r.gain for r in found.rows if (r.image, r.method, r.direction) == ("b", "plain", "red") and r.strength]
     assert found.by_photo("plain", "gain")["b"] == pytest.approx(sum(gains) / 2)
+    beside = from_uint8(tiny_bundle.reference[:3])  # D compares images with each other
+    assert own.logit == pytest.approx(tiny_bundle.D(torch.cat([from_uint8(start), beside]))[0].item(), rel=1e-3)
     assert all(r.strength or (r.mean_ad != r.mean_ad and r.domain > 0) for r in found.rows)
     assert found.mean("plain", "gain", "red") != found.mean("tuned", "gain", "red")
     assert found.mean("generator", "gain") == pytest.approx(1)

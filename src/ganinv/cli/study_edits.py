@@ -90,11 +90,10 @@ def print_edits(result: Any) -> None:
 
     from ..study.edits import GENERATOR
 
-    table = Table(
-        title=f"edits of {len(result.photos)} photos in {result.gan.name}", title_justify="left", box=SIMPLE_HEAD
-    )
-    table.add_column("method", no_wrap=True)
-    table.add_column("MSE", justify="right")
+    title = f"edits of {len(result.photos)} photos in {result.gan.name}"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table.add_column("method", overflow="fold")  # which is what gives way in a narrow terminal
+    table.add_column("MSE", justify="right", no_wrap=True)
     columns = {
         "gain": "gain",
         "mean_ad": "mean AD",
@@ -105,7 +104,7 @@ def print_edits(result: Any) -> None:
         "lec": "LEC",
     }
     for head in columns.values():
-        table.add_column(head, justify="right")
+        table.add_column(head, justify="right", no_wrap=True)
     for name in [GENERATOR, *result.variants]:
         cells = {key: result.mean(name, key, edited=key != "mse") for key in ["mse", *columns]}
         table.add_row(

@@ -398,15 +398,17 @@ class _Measure:
         self.attributes, self.identity = judges
         self.names = list(self.attributes.names)
         self.domain = domain_distance(gan)
+        self.company = _company(gan)
         self.changes: dict[tuple[str, float], float] = {}
 
     def generator(self, samples: int) -> list[EditRow]:
         """Means over random images of the untouched generator; what the gain of photos is measured by."""
         ws = samples_of(self.gan, samples)
         start, rows = drawn(self.gan, ws, Edit()), []
+        unedited = self._realism(start)
         for name, direction in self.directions.items():
             after = {t: drawn(self.gan, ws, direction.at(t)) for t in self.strengths}
-            own, *edited = self._rows("", GENERATOR, name, start, after)
+            own, *edited = self._rows("", GENERATOR, name, start, after, unedited)
             self.changes |= {(name, row.strength): row.change for row in edited}
             rows += [own, *(replace(row, gain=1.0) for row in edited)]
         return rows
@@ -414,20 +416,27 @@ class _Measure:
     def photo(self, photo: str, variant: str, outcome: Edited, target: Tensor) -> list[EditRow]:
         """All edits of one reconstruction of ``target``."""
         start, rows = from_uint8(outcome.reconstruction), list[EditRow]()
-        mse = (start - target.cpu()).square().mean().item()
+        mse, unedited = (start - target.cpu()).square().mean().item(), self._realism(start)
         for name, edits in zip(self.directions, outcome.edits, strict=True):
             after = {t: from_uint8(image[None]) for t, image in zip(self.strengths, edits, strict=True)}
-            own, *edited = self._rows(photo, variant, name, start, after)
+            own, *edited = self._rows(photo, variant, name, start, after, unedited)
             rows += [replace(own, mse=mse), *edited]
         return rows
 
-    @torch.no_grad()
-    def _rows(self, photo: str, method: str, name: str, start: Tensor, after: Mapping[float, Tensor]) -> list[EditRow]:
+    def _rows(
+        self,
+        photo: str,
+        method: str,
+        name: str,
+        start: Tensor,
+        after: Mapping[float, Tensor],
+        unedited: tuple[float, float],
+    ) -> list[EditRow]:
         """Images as they are (strength 0), and with each strength of an edit."""
         moved = change(start, after, name, self.attributes, self.identity)
         still = 0.0 if name in self.names else math.nan
         nothing = (math.nan, math.nan, math.nan, math.nan)
-        rows = [EditRow(photo, method, name, 0.0, still, *nothing, *self._realism(start), math.nan)]
+        rows = [EditRow(photo, method, name, 0.0, still, *nothing, *unedited, math.nan)]
         for i, (t, images) in enumerate(after.items()):
             shift, expected = moved.shift[i], self.changes.get((name, t), math.nan)
             gain = shift / expected if expected else math.nan
@@ -436,12 +445,14 @@ class _Measure:
             rows.append(EditRow(photo, method, name, t, shift, gain, *others, *self._realism(images), lec))
         return rows
 
+    @torch.no_grad()
     def _realism(self, images: Tensor) -> tuple[float, float]:
-        """Mean distance from the training images, and the discriminator's mean logit."""
-        D = self.gan.D
-        logit = math.nan if D is None else torch.cat([D(self.gan.place(x)) for x in images.split(4)]).mean().item()
-        return float(self.domain(images.clamp(-1, 1)).mean()), logit
+        """Mean distance from the training images, and the discriminator's mean logit, of each image in the same company."""
+        D, place = self.gan.D, self.gan.place
+        logits = [] if D is None else [D(torch.cat([place(x), self.company]))[0].item() for x in images.split(1)]
+        return float(self.domain(images.clamp(-1, 1)).mean()), fmean(logits) if logits else math.nan
 
+    @torch.no_grad()
     def _consistency(self, start: Tensor, images: Tensor, direction: Direction, t: float) -> float:
         """LEC, in units of sigma_w; NaN without an encoder, and for directions of S."""
         if ENCODER not in self.gan.encoders or isinstance(direction.step, Mapping):
@@ -472,6 +483,14 @@ class _Measure:
                         cosine(first, boundary(codes, seen, name, RELEARNED))
                     )
         return {variant: {name: fmean(values) for name, values in each.items()} for variant, each in result.items()}
+
+
+def _company(gan: Bundle) -> Tensor:
+    """What the discriminator sees beside an image, since it compares those of a batch: training images, or samples."""
+    n = 0 if gan.D is None else (gan.D.config["mbstd_group_size"] or 1) - 1
+    if gan.reference is not None:
+        return gan.place(from_uint8(gan.reference[:n]))
+    return gan.place(drawn(gan, samples_of(gan, max(n, 1)), Edit())[:n])
 
 
 def _cell(value: float, digits: int = 2) -> str:
