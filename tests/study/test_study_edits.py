@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,9 +10,10 @@ import torch.nn.functional as F
 
 from ganinv import GanInvError
 from ganinv.editing import Direction
-from ganinv.inversion import METHODS, Inversion
+from ganinv.inversion import METHODS, Inversion, Projection
 from ganinv.inversion.register import Method
-from ganinv.photos import to_uint8
+from ganinv.photos import from_uint8, to_uint8
+from ganinv.study import Variant
 from ganinv.study.edits import NOISY, study_edits
 from ganinv.stylegan2.controls import Controls
 
@@ -75,7 +77,7 @@ def study(calls, tiny_bundle, tiny_targets, directions, tmp_path):
     return run
 
 
-def test_its_rows_are_what_it_says(study, tiny_bundle, directions):
+def test_its_rows_are_what_it_says(study, tiny_bundle, tiny_targets, directions):
     found = study()
     assert len(found.rows) == 2 * 2 * 2 * 3  # photos, methods, directions, strengths and none
     G, red = tiny_bundle.G, directions["red"]
@@ -91,6 +93,15 @@ def test_its_rows_are_what_it_says(study, tiny_bundle, directions):
     assert row.gain == pytest.approx(row.change / expected.item(), rel=1e-3)
     assert torch.equal(found.images["a", "plain"][0, 1], moved[0])
     assert torch.equal(found.reconstructions["a", "plain"], start)
+    error = (start.float() / 127.5 - 1 - tiny_targets[:1]).square().mean().item()
+    own = next(r for r in found.rows if (r.image, r.method, r.direction, r.strength) == ("a", "plain", "red", 0))
+    assert own.mse == pytest.approx(error, rel=1e-4)
+    assert found.by_photo("plain", "mse", edited=False)["a"] == pytest.approx(error, rel=1e-4)
+    assert found.by_photo("plain", "gain", "lips") == {}  # nothing measures lips
+    gains = [r.gain for r in found.rows if (r.image, r.method, r.direction) == ("b", "plain", "red") and r.strength]
+    assert found.by_photo("plain", "gain")["b"] == pytest.approx(sum(gains) / 2)
+    beside = from_uint8(tiny_bundle.reference[:3])  # D compares images with each other
+    assert own.logit == pytest.approx(tiny_bundle.D(torch.cat([from_uint8(start), beside]))[0].item(), rel=1e-3)
     assert all(r.strength or (r.mean_ad != r.mean_ad and r.domain > 0) for r in found.rows)
     assert found.mean("plain", "gain", "red") != found.mean("tuned", "gain", "red")
     assert found.mean("generator", "gain") == pytest.approx(1)
@@ -107,6 +118,28 @@ def test_it_is_kept_and_goes_on(study, calls):
     assert [line for line in second.csv().splitlines() if ",plain," in line] == own
     study(strengths=(1,))
     assert len(calls) == 8
+
+
+def test_variants_have_names_of_their_own(study, calls):
+    named = {"first": Variant("plain", None), "second": Variant("tuned", None)}
+    found = study(methods=named)
+    assert set(found.variants) == {row.method for row in found.rows} == {"first", "second"}
+    own = [replace(row, method="plain") for row in found.rows if row.method == "first"]
+    assert repr(own) == repr([row for row in study(methods=["plain"]).rows])
+    assert calls == ["plain", "plain", "tuned", "tuned"]  # the same configuration is the same task
+    for wrong in ({}, {"generator": Variant("plain", None)}):
+        with pytest.raises(GanInvError, match="needs variants"):
+            study(methods=wrong)
+    with pytest.raises(GanInvError, match="no method 'nowhere'"):
+        study(methods={"first": Variant("nowhere", None)})
+
+
+def test_a_fast_study_shortens_variants(tiny_bundle, tiny_targets, directions, tmp_path):
+    variants = {"long": Variant("projection-w", Projection(space="w", steps=10_000))}
+    photos = {"a": tiny_targets[:1]}
+    found = study_edits(tiny_bundle, photos, directions, JUDGES, variants, (1,), "fast", samples=2, cache=tmp_path)
+    assert found.variants["long"].config.steps == 20
+    assert not found.failures
 
 
 def test_one_failure_does_not_cost_the_others(study, tiny_targets):

@@ -88,10 +88,12 @@ def print_edits(result: Any) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    table = Table(
-        title=f"edits of {len(result.photos)} photos in {result.gan.name}", title_justify="left", box=SIMPLE_HEAD
-    )
-    table.add_column("method", no_wrap=True)
+    from ..study.edits import GENERATOR
+
+    title = f"edits of {len(result.photos)} photos in {result.gan.name}"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table.add_column("method", overflow="fold")  # which is what gives way in a narrow terminal
+    table.add_column("MSE", justify="right", no_wrap=True)
     columns = {
         "gain": "gain",
         "mean_ad": "mean AD",
@@ -102,9 +104,12 @@ def print_edits(result: Any) -> None:
         "lec": "LEC",
     }
     for head in columns.values():
-        table.add_column(head, justify="right")
-    for name in ["generator", *result.variants]:
-        table.add_row(name, *("–" if (value := result.mean(name, key)) != value else f"{value:.2f}" for key in columns))
+        table.add_column(head, justify="right", no_wrap=True)
+    for name in [GENERATOR, *result.variants]:
+        cells = {key: result.mean(name, key, edited=key != "mse") for key in ["mse", *columns]}
+        table.add_row(
+            name, *("–" if v != v else f"{v:.4f}" if key == "mse" else f"{v:.2f}" for key, v in cells.items())
+        )
     console().print(table)
     for sentence in result.notes:
         typer.echo(sentence)

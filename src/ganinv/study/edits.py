@@ -9,7 +9,8 @@ A method may find a code where directions mean little, or tune the generator unt
 * the cosine between a direction found on the untouched generator's samples and one found on the tuned generator's, beside what two halves of the
   untouched generator's samples give: what chance alone leaves of 1.
 
-Tuned noise maps hold what no direction moves; the variant ``near-perfect, tuned noise`` is there to show it.
+Beside it stands the error of the reconstruction, for what is near and cannot be edited is no inversion. Tuned noise maps hold what no direction
+moves; the variant ``near-perfect, tuned noise`` is there to show it.
 """
 
 from __future__ import annotations
@@ -50,16 +51,18 @@ from .tasks import Failure, Key, Progress, Variant, depends_on, spread_tasks
 STRENGTHS = (-2.0, -1.0, 1.0, 2.0)
 SAMPLES = 64  # random images of the untouched generator that edits are compared with
 NOISY = "near-perfect, tuned noise"
+GENERATOR = "generator"  # what rows of its own samples are called
 RELEARNED = 0.3  # share at either end of the few samples that directions are found on anew
 RELEARN_SEED = 11
 ENCODER = "e4e"  # of the latent editing consistency
-COLUMNS = ("change", "gain", "mean_ad", "max_ad", "identity", "domain", "logit", "lec")
+COLUMNS = ("change", "gain", "mean_ad", "max_ad", "identity", "domain", "logit", "lec", "mse")
+UNEDITED = ("mse", "domain", "logit")  # those of a reconstruction
 
 
 @dataclass(frozen=True)
 class EditRow:
     """One edit of one reconstruction. ``change`` and the dependencies are in standard deviations of random images, ``domain`` as
-    :func:`~ganinv.study.domains.domain_distance` has it; NaN where something cannot be measured."""
+    :func:`~ganinv.study.domains.domain_distance` has it, ``mse`` is the unedited reconstruction's error; NaN where something cannot be measured."""
 
     image: str
     method: str
@@ -73,6 +76,7 @@ class EditRow:
     domain: float
     logit: float
     lec: float
+    mse: float = math.nan
 
 
 @dataclass
@@ -100,22 +104,30 @@ class EditStudy:
 
     def mean(self, method: str, column: str, direction: str = "", edited: bool = True) -> float:
         """The mean of a column over photos and strengths (those of edits, or only 0), of one direction or all; NaN where there is none."""
-        rows = self.samples if method == "generator" else self.rows
-        values = [
-            value
-            for row in rows
-            if row.method == method and direction in ("", row.direction) and bool(row.strength) == edited
-            if math.isfinite(value := getattr(row, column))
-        ]
+        values = [value for each in self._values(method, column, direction, edited).values() for value in each]
         return fmean(values) if values else math.nan
+
+    def by_photo(self, method: str, column: str, direction: str = "", edited: bool = True) -> dict[str, float]:
+        """The same photo by photo, which is what claims compare (:func:`ganinv.study.held`); a photo without a value is left out."""
+        return {name: fmean(each) for name, each in self._values(method, column, direction, edited).items()}
+
+    def _values(self, method: str, column: str, direction: str, edited: bool) -> dict[str, list[float]]:
+        """The finite values of a column by photo."""
+        found: dict[str, list[float]] = {}
+        for row in self.samples if method == GENERATOR else self.rows:
+            value = getattr(row, column)
+            wanted = row.method == method and direction in ("", row.direction) and bool(row.strength) == edited
+            if wanted and math.isfinite(value):
+                found.setdefault(row.image, []).append(value)
+        return found
 
     def summary(self) -> dict[str, Any]:
         """All means, as JSON values."""
         methods = {}
-        for name in ["generator", *self.variants]:
+        for name in [GENERATOR, *self.variants]:
             each = {d: {column: self.mean(name, column, d) for column in COLUMNS} for d in self.directions}
             total = {column: self.mean(name, column) for column in COLUMNS}
-            before = {column: self.mean(name, column, edited=False) for column in ("domain", "logit")}
+            before = {column: self.mean(name, column, edited=False) for column in UNEDITED}
             methods[name] = {"all": total, "unedited": before, "directions": each, "cosine": self.cosines.get(name, {})}
         facts = {
             "command": "study edits",
@@ -139,10 +151,22 @@ class EditStudy:
             "Means over photos, directions and strengths; generator: random images of the untouched generator.",
             "",
         ]
-        head = ["method", "gain", "mean AD", "max AD", "identity", "domain (unedited)", "D (unedited)", "LEC", "cosine"]
+        head = [
+            "method",
+            "MSE",
+            "gain",
+            "mean AD",
+            "max AD",
+            "identity",
+            "domain (unedited)",
+            "D (unedited)",
+            "LEC",
+            "cosine",
+        ]
         lines += [f"| {' | '.join(head)} |", f"|---{'|---:' * (len(head) - 1)}|"]
-        for name in ["generator", *self.variants]:
-            cells = [_cell(self.mean(name, column)) for column in ("gain", "mean_ad", "max_ad", "identity")]
+        for name in [GENERATOR, *self.variants]:
+            cells = [_cell(self.mean(name, "mse", edited=False), 4)]
+            cells += [_cell(self.mean(name, column)) for column in ("gain", "mean_ad", "max_ad", "identity")]
             cells += [
                 f"{_cell(self.mean(name, c))} ({_cell(self.mean(name, c, edited=False))})" for c in ("domain", "logit")
             ]
@@ -183,7 +207,7 @@ def study_edits(
     photos: Photos,
     directions: Mapping[str, Direction],
     judges: tuple[Attributes, Identity],
-    methods: Sequence[str] | None = None,
+    methods: Sequence[str] | Mapping[str, Variant] | None = None,
     strengths: Sequence[float] = STRENGTHS,
     profile: str = "full",
     source: str = "",
@@ -200,13 +224,14 @@ def study_edits(
         photos: ``{name: [1, 3, R, R]}``.
         directions: by the name of the attribute that each is to change.
         judges: the networks that measure attributes and identity.
-        methods: names in ``METHODS``, or :data:`NOISY`; for ``None`` all whose encoders the bundle has.
+        methods: names in ``METHODS``, or :data:`NOISY`; for ``None`` all whose encoders the bundle has. Or variants under names of one's own,
+            ``{"no tether": Variant("near-perfect", NearPerfect(lambda_locality=0))}``, for settings that are to be compared.
         samples: random images of the untouched generator.
         relearn: samples of each tuned generator that directions are found on anew; 0 for none. It is what takes longest.
         jobs, backend, cache, progress: see :func:`ganinv.study.tasks.run_tasks`. Kept of a task are the edited images, which are measured anew.
 
     Raises:
-        GanInvError: no such method, no photos or directions, or a direction of S where codes are wanted.
+        GanInvError: no such method, no photos, directions or variants, or a variant called ``"generator"``.
     """
     if not photos or not directions:
         raise GanInvError("a study of edits needs at least one photo and one direction.")
@@ -222,20 +247,29 @@ def study_edits(
     study.samples = measure.generator(samples)
     for (photo, variant), outcome in found.items():
         study.reconstructions[photo, variant], study.images[photo, variant] = outcome.reconstruction, outcome.edits
-        study.rows += measure.photo(photo, variant, outcome)
+        study.rows += measure.photo(photo, variant, outcome, photos[photo])
     if relearn:
         study.cosines = measure.cosines(found, relearn)
     return study
 
 
-def _variants(gan: Bundle, methods: Sequence[str] | None, profile: str) -> tuple[dict[str, Variant], list[str]]:
+def _variants(
+    gan: Bundle, methods: Sequence[str] | Mapping[str, Variant] | None, profile: str
+) -> tuple[dict[str, Variant], list[str]]:
     known = {name: Variant(name, entry.config) for name, entry in METHODS.items()} | {
         NOISY: Variant("near-perfect", TUNED_NOISE)
     }
-    for name in methods or ():
-        if name not in known:
-            raise GanInvError(f"There is no method {name!r}: choose from {', '.join(known)}.")
-    wanted = {name: known[name] for name in (methods or known)}
+    if isinstance(methods, Mapping):
+        wanted = dict(methods)
+        if not wanted or GENERATOR in wanted:
+            raise GanInvError(f"a study of edits needs variants, under names other than {GENERATOR!r}.")
+        for variant in wanted.values():
+            _ = variant.function  # an unknown method is found before the work
+    else:
+        for name in methods or ():
+            if name not in known:
+                raise GanInvError(f"There is no method {name!r}: choose from {', '.join(known)}.")
+        wanted = {name: known[name] for name in (methods or known)}
     wanted = {name: Variant(v.method, default_config(v.config, gan, profile)) for name, v in wanted.items()}
     without = [] if methods else [name for name, v in wanted.items() if missing_encoders(v.config, gan)]
     said = [f"left out, for want of encoders trained for {gan.name}: {', '.join(without)}."] if without else []
@@ -364,34 +398,45 @@ class _Measure:
         self.attributes, self.identity = judges
         self.names = list(self.attributes.names)
         self.domain = domain_distance(gan)
+        self.company = _company(gan)
         self.changes: dict[tuple[str, float], float] = {}
 
     def generator(self, samples: int) -> list[EditRow]:
         """Means over random images of the untouched generator; what the gain of photos is measured by."""
         ws = samples_of(self.gan, samples)
         start, rows = drawn(self.gan, ws, Edit()), []
+        unedited = self._realism(start)
         for name, direction in self.directions.items():
             after = {t: drawn(self.gan, ws, direction.at(t)) for t in self.strengths}
-            own, *edited = self._rows("", "generator", name, start, after)
+            own, *edited = self._rows("", GENERATOR, name, start, after, unedited)
             self.changes |= {(name, row.strength): row.change for row in edited}
             rows += [own, *(replace(row, gain=1.0) for row in edited)]
         return rows
 
-    def photo(self, photo: str, variant: str, outcome: Edited) -> list[EditRow]:
-        """All edits of one reconstruction."""
+    def photo(self, photo: str, variant: str, outcome: Edited, target: Tensor) -> list[EditRow]:
+        """All edits of one reconstruction of ``target``."""
         start, rows = from_uint8(outcome.reconstruction), list[EditRow]()
+        mse, unedited = (start - target.cpu()).square().mean().item(), self._realism(start)
         for name, edits in zip(self.directions, outcome.edits, strict=True):
             after = {t: from_uint8(image[None]) for t, image in zip(self.strengths, edits, strict=True)}
-            rows += self._rows(photo, variant, name, start, after)
+            own, *edited = self._rows(photo, variant, name, start, after, unedited)
+            rows += [replace(own, mse=mse), *edited]
         return rows
 
-    @torch.no_grad()
-    def _rows(self, photo: str, method: str, name: str, start: Tensor, after: Mapping[float, Tensor]) -> list[EditRow]:
+    def _rows(
+        self,
+        photo: str,
+        method: str,
+        name: str,
+        start: Tensor,
+        after: Mapping[float, Tensor],
+        unedited: tuple[float, float],
+    ) -> list[EditRow]:
         """Images as they are (strength 0), and with each strength of an edit."""
         moved = change(start, after, name, self.attributes, self.identity)
         still = 0.0 if name in self.names else math.nan
         nothing = (math.nan, math.nan, math.nan, math.nan)
-        rows = [EditRow(photo, method, name, 0.0, still, *nothing, *self._realism(start), math.nan)]
+        rows = [EditRow(photo, method, name, 0.0, still, *nothing, *unedited, math.nan)]
         for i, (t, images) in enumerate(after.items()):
             shift, expected = moved.shift[i], self.changes.get((name, t), math.nan)
             gain = shift / expected if expected else math.nan
@@ -400,12 +445,14 @@ class _Measure:
             rows.append(EditRow(photo, method, name, t, shift, gain, *others, *self._realism(images), lec))
         return rows
 
+    @torch.no_grad()
     def _realism(self, images: Tensor) -> tuple[float, float]:
-        """Mean distance from the training images, and the discriminator's mean logit."""
-        D = self.gan.D
-        logit = math.nan if D is None else torch.cat([D(self.gan.place(x)) for x in images.split(4)]).mean().item()
-        return float(self.domain(images.clamp(-1, 1)).mean()), logit
+        """Mean distance from the training images, and the discriminator's mean logit, of each image in the same company."""
+        D, place = self.gan.D, self.gan.place
+        logits = [] if D is None else [D(torch.cat([place(x), self.company]))[0].item() for x in images.split(1)]
+        return float(self.domain(images.clamp(-1, 1)).mean()), fmean(logits) if logits else math.nan
 
+    @torch.no_grad()
     def _consistency(self, start: Tensor, images: Tensor, direction: Direction, t: float) -> float:
         """LEC, in units of sigma_w; NaN without an encoder, and for directions of S."""
         if ENCODER not in self.gan.encoders or isinstance(direction.step, Mapping):
@@ -428,7 +475,7 @@ class _Measure:
                 boundary(codes, labels[:, j], name, RELEARNED),
                 boundary(other, others[:, j], name, RELEARNED),
             )
-            result.setdefault("generator", {})[name] = [cosine(first, second)]
+            result.setdefault(GENERATOR, {})[name] = [cosine(first, second)]
             for (_, variant), outcome in found.items():
                 if len(outcome.random):
                     seen = scores_of(from_uint8(outcome.random), self.attributes)[:, j]
@@ -438,5 +485,13 @@ class _Measure:
         return {variant: {name: fmean(values) for name, values in each.items()} for variant, each in result.items()}
 
 
-def _cell(value: float) -> str:
-    return "–" if math.isnan(value) else f"{value:.2f}"
+def _company(gan: Bundle) -> Tensor:
+    """What the discriminator sees beside an image, since it compares those of a batch: training images, or samples."""
+    n = 0 if gan.D is None else (gan.D.config["mbstd_group_size"] or 1) - 1
+    if gan.reference is not None:
+        return gan.place(from_uint8(gan.reference[:n]))
+    return gan.place(drawn(gan, samples_of(gan, max(n, 1)), Edit())[:n])
+
+
+def _cell(value: float, digits: int = 2) -> str:
+    return "–" if math.isnan(value) else f"{value:.{digits}f}"
