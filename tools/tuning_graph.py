@@ -21,7 +21,7 @@ from torch._decomp import get_decompositions
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from ganinv.inversion.clone import trainable_copy
-from ganinv.inversion.near_perfect import NearPerfect, _Comparison
+from ganinv.inversion.near_perfect import Comparison, NearPerfect
 from ganinv.stylegan2 import Generator
 
 aten = torch.ops.aten
@@ -98,7 +98,7 @@ def tuning_step(G: Generator, config: NearPerfect) -> tuple[nn.Module, list[Tens
             moved = [value.detach().requires_grad_() for value in (ws, *values)]
             state = dict(zip(synthesis, moved[1:], strict=True))
             image = torch.func.functional_call(G.synthesis, state, (moved[0],))
-            recon = _Comparison(target, config).photos(image, {})["recon"]
+            recon = Comparison(target, config).photos(image, {})["recon"]
             mse = (image - target).square().mean(dim=(1, 2, 3))
             loss = (lambda_recon * recon + lambda_l2 * mse).sum()
             gradients = torch.autograd.grad(loss, moved)

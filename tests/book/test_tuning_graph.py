@@ -8,7 +8,7 @@ pytest.importorskip("onnxscript")
 
 from tuning_graph import Shifted, drawing, noise_names, tuned_names, tuning_step
 
-from ganinv.inversion.near_perfect import NearPerfect, _Comparison
+from ganinv.inversion.near_perfect import Comparison, NearPerfect
 
 CONFIG = NearPerfect(lambda_adv=0.0, lambda_global=0.0)
 
@@ -26,7 +26,7 @@ def test_loss_image_and_gradients_are_those_of_autograd(make_bundle, tiny_target
     names = inputs[4:]
     parameters = {name: p.requires_grad_(name in names) for name, p in G.named_parameters()}
     image = G.synthesis(ws)
-    recon = _Comparison(target, CONFIG).photos(image, {})["recon"]
+    recon = Comparison(target, CONFIG).photos(image, {})["recon"]
     mse = (image - target).square().mean(dim=(1, 2, 3))
     (weights[0] * recon + weights[1] * mse).sum().backward()
     assert torch.allclose(found["image"], image, atol=1e-5)

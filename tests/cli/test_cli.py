@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 import ganinv
 from ganinv import cli
 from ganinv.checkpoints import inspect, load, save_native, save_rosinality
+from ganinv.cli.photos import folders
 from ganinv.inversion import TUNED_NOISE
 from ganinv.perception.frechet import feature_statistics, frechet_distance, generator_statistics
 from ganinv.perception.scores import scores
@@ -232,10 +233,10 @@ def test_one_bad_photo_does_not_stop_the_others(invert, files, tmp_path):
 
 
 def test_photos_of_the_same_name_get_folders_of_their_own():
-    names = cli.invert.folders(["a/x.png", "b/x.jpg", "x-2.png", "c/x.png"], Path("out"))
+    names = folders(["a/x.png", "b/x.jpg", "x-2.png", "c/x.png"], Path("out"))
     assert len(set(names)) == 4
     assert names[:2] == [Path("out/x"), Path("out/x-2")]
-    assert cli.invert.folders(["a/x.png"], Path("out")) == [Path("out")]
+    assert folders(["a/x.png"], Path("out")) == [Path("out")]
 
 
 def test_options_reach_the_configuration(invert, tmp_path):

@@ -1,4 +1,4 @@
-"""``ganinv compare`` and ``ganinv ablate``: what they write, say and refuse, and how they go on after an interrupt."""
+"""``ganinv compare``, ``ganinv ablate`` and ``ganinv study edits``: what they write, say and refuse, and how they go on after an interrupt."""
 
 import csv
 import json
@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from ganinv import METHODS, cli
 from ganinv.checkpoints import save_native
+from ganinv.editing import Direction, save_direction
 from ganinv.photos import save_png
 from ganinv.settings import encoder_names
 
@@ -177,6 +178,43 @@ def test_ablate_reports_the_orderings(compare, tmp_path):
     with_noise = compare(*quick, "--tune-noise", "--images", "1", command="ablate")
     assert with_noise.exit_code == 0
     assert json.loads((tmp_path / "out" / "summary.json").read_text(encoding="utf-8"))["tuned"] == "weights and noise"
+
+
+@pytest.fixture
+def edits(run, files, tiny_bundle, tmp_path, monkeypatch):
+    """``ganinv study edits`` of the two photos with a direction of the tiny model, whose images pass for faces."""
+    monkeypatch.setenv("GANINV_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("ganinv.editing.measure.RESOLUTION", tiny_bundle.resolution)
+    step = torch.nn.functional.normalize(torch.ones(tiny_bundle.G.w_dim), dim=0)
+    path = save_direction(tmp_path / "smile.safetensors", Direction("smile", step, generator=tiny_bundle.sha256))
+    options = ("--model", files / "tiny.safetensors", "--direction", path, "--samples", "2", "--strengths", "1")
+    return lambda *arguments, out="out": run("study", "edits", *options, *FAST[:2], "--out", tmp_path / out, *arguments)
+
+
+def test_edits_are_studied(edits, files, tmp_path):
+    photos = ("--set", files / "photos", "--align", "none", "--methods", "projection-w")
+    result = edits(*photos)
+    assert result.exit_code == 0, result.output
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"results.csv", "summary.json", "summary.md"}
+    assert [row["image"] for row in table(tmp_path / "out") if row["method"] == "projection-w"] == [
+        name for name in ("first.png", "second.png") for _ in range(2)
+    ]
+    assert "projection-w" in result.stdout
+    assert str(tmp_path / "out" / "summary.md") in result.stdout
+    assert edits(*photos, "--quiet").output == ""
+
+
+def test_what_a_study_of_edits_refuses(edits, files, tmp_path):
+    assert "give photos, or a set of them" in edits().stderr
+    (tmp_path / "file").write_bytes(b"")
+    photo = files / "photos" / "first.png"
+    result = edits(photo, "--align", "none", "--methods", "projection-w", out="file")
+    assert result.exit_code == 1
+    assert "choose another folder" in result.stderr
+    assert not (tmp_path / "cache" / "edits").exists()  # found before the work
+    failing = edits(photo, tmp_path / "none.png", "--align", "none", "--methods", "psp")
+    assert failing.exit_code == 1
+    assert [line.split(":")[0] for line in failing.stderr.splitlines()] == ["error"] * len(failing.stderr.splitlines())
 
 
 def test_progress_is_for_terminals(compare, monkeypatch):

@@ -1,16 +1,16 @@
-"""What both small networks see: EfficientNet-Lite0's feature maps of an aligned face, by place in the face; and the files of heads on them."""
+"""What both small networks see: EfficientNet-Lite0's feature maps of an aligned face, by place in the face; and the heads on them."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..errors import GanInvError
 from ..files import atomic_path
@@ -31,35 +31,69 @@ def face_features(images: Tensor) -> Tensor:
     return torch.cat([F.adaptive_avg_pool2d(m, grid).flatten(1) for m, grid in zip(maps, GRIDS, strict=True)], dim=1)
 
 
-def save_head(path: str | Path, weight: Tensor, bias: Tensor, card: dict[str, Any]) -> Path:
-    """Write a linear head, ``[NUM_FEATURES, K]`` and ``[K]``: float16, each column with a scale of its own."""
-    scale = weight.abs().amax(dim=0).clamp(min=1e-12)
-    tensors = {"weight": (weight / scale).half().contiguous(), "scale": scale.contiguous(), "bias": bias.contiguous()}
-    with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata={"card": json.dumps(card, ensure_ascii=False)})
-    return Path(path)
+class Head(nn.Module):
+    """A linear head on :func:`face_features`: ``head(images)`` ``[N, K]``, and its file.
 
-
-def load_head(path: str | Path, kind: str) -> tuple[Tensor, Tensor, dict[str, Any]]:
-    """Weight ``[NUM_FEATURES, K]``, bias ``[K]`` and card of the head in ``path``, which is of an ``"attributes"`` or ``"identity"`` network.
-
-    Raises:
-        GanInvError: the file is missing, or holds something else.
+    Args:
+        weight: ``[NUM_FEATURES, K]``.
+        bias: ``[K]``.
+        card: how it was trained, JSON values; ``"kind"`` is the class's own.
     """
-    cure = f"reinstall ganinv, or give a file from `ganinv train {kind}`"
-    try:
-        with safe_open(path, framework="pt") as file:
-            card = json.loads((file.metadata() or {})["card"])
-            weight, scale, bias = (file.get_tensor(name) for name in ("weight", "scale", "bias"))
-        if card["kind"] != kind:
-            raise ValueError("another network's")
-        if weight.ndim != 2 or len(weight) != NUM_FEATURES or not weight.shape[1:] == scale.shape == bias.shape:
-            raise ValueError("shapes that do not fit")
-        weight, bias = weight.float() * scale.float(), bias.float()
-        if not (weight.isfinite().all() and bias.isfinite().all()):
-            raise ValueError("NaN or infinite values")
-    except FileNotFoundError:
-        raise GanInvError(f"{path} does not exist: {cure}.") from None
-    except (OSError, SafetensorError, LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-        raise GanInvError(f"{path} is not the file of an {kind} network ({type(error).__name__}): {cure}.") from error
-    return weight, bias, card
+
+    kind: ClassVar[str]
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(self, weight: Tensor, bias: Tensor, card: dict[str, Any]):
+        super().__init__()
+        self.card = card
+        self.register_buffer("weight", weight)
+        self.register_buffer("bias", bias)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """
+        Args:
+            images: aligned faces ``[N, 3, H, W]`` in [-1, 1].
+
+        Returns:
+            ``[N, K]``, differentiable with respect to the images.
+        """
+        return face_features(images) @ self.weight + self.bias
+
+    def save(self, path: str | Path) -> Path:
+        """Write the head: float16, each column with a scale of its own."""
+        scale = self.weight.abs().amax(dim=0).clamp(min=1e-12)
+        weight, bias = (self.weight / scale).half().contiguous(), self.bias.contiguous()
+        with atomic_path(path) as temporary:
+            save_file(
+                {"weight": weight, "scale": scale.contiguous(), "bias": bias},
+                temporary,
+                metadata={"card": json.dumps(self.card, ensure_ascii=False)},
+            )
+        return Path(path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """
+        Raises:
+            GanInvError: the file is missing, or holds something else.
+        """
+        cure = f"reinstall ganinv, or give a file from `ganinv train {cls.kind}`"
+        try:
+            with safe_open(path, framework="pt") as file:
+                card = json.loads((file.metadata() or {})["card"])
+                weight, scale, bias = (file.get_tensor(name) for name in ("weight", "scale", "bias"))
+            if card["kind"] != cls.kind:
+                raise ValueError("another network's")
+            if weight.ndim != 2 or len(weight) != NUM_FEATURES or not weight.shape[1:] == scale.shape == bias.shape:
+                raise ValueError("shapes that do not fit")
+            weight, bias = weight.float() * scale.float(), bias.float()
+            if not (weight.isfinite().all() and bias.isfinite().all()):
+                raise ValueError("NaN or infinite values")
+            return cls(weight, bias, card)
+        except FileNotFoundError:
+            raise GanInvError(f"{path} does not exist: {cure}.") from None
+        except (OSError, SafetensorError, LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+            raise GanInvError(
+                f"{path} is not the file of an {cls.kind} network ({type(error).__name__}): {cure}."
+            ) from error

@@ -15,12 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from ..devices import once_per_device
-from ..errors import GanInvError
-from .features import face_features, load_head, save_head
+from .features import Head
 from .labels import FOLDER
 
 
-class IdentityNetwork(nn.Module):
+class IdentityNetwork(Head):
     """Embeddings of faces: ``network(images)`` ``[N, D]``, unit vectors.
 
     Attributes:
@@ -29,14 +28,11 @@ class IdentityNetwork(nn.Module):
         card: how it was trained.
     """
 
-    weight: Tensor
-    bias: Tensor
+    kind = "identity"
 
     def __init__(self, weight: Tensor, bias: Tensor, card: dict[str, Any]):
-        super().__init__()
-        self.same, self.scores, self.card = float(card["same"]), dict(card["scores"]), card
-        self.register_buffer("weight", weight)
-        self.register_buffer("bias", bias)
+        super().__init__(weight, bias, card)
+        self.same, self.scores = float(card["same"]), dict(card["scores"])
 
     def forward(self, images: Tensor) -> Tensor:
         """
@@ -46,25 +42,7 @@ class IdentityNetwork(nn.Module):
         Returns:
             ``[N, D]``, differentiable with respect to the images.
         """
-        return nn.functional.normalize(face_features(images) @ self.weight + self.bias, dim=1)
-
-    def save(self, path: str | Path) -> Path:
-        return save_head(path, self.weight, self.bias, self.card)
-
-    @classmethod
-    def load(cls, path: str | Path) -> IdentityNetwork:
-        """
-        Raises:
-            GanInvError: the file is missing, or holds something else.
-        """
-        weight, bias, card = load_head(path, "identity")
-        try:
-            return cls(weight, bias, card)
-        except (LookupError, TypeError, ValueError, RuntimeError) as error:
-            raise GanInvError(
-                f"{path} is not the file of an identity network ({type(error).__name__}): reinstall ganinv, or give a file from "
-                "`ganinv train identity`."
-            ) from error
+        return nn.functional.normalize(super().forward(images), dim=1)
 
 
 @once_per_device

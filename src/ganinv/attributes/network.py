@@ -12,15 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..devices import once_per_device
-from ..errors import GanInvError
-from .features import face_features, load_head, save_head
+from .features import Head
 from .labels import FOLDER, Attribute, index_of
 
 
-class AttributeNetwork(nn.Module):
+class AttributeNetwork(Head):
     """Attributes of faces: ``network(images)`` ``[N, K]``, in σ of the generator's plain samples (mean 0 and standard deviation 1 over them).
 
     Attributes:
@@ -32,26 +31,29 @@ class AttributeNetwork(nn.Module):
         card: how it was trained.
     """
 
-    weight: Tensor
-    bias: Tensor
+    kind = "attributes"
     mean: Tensor
     std: Tensor
 
     def __init__(self, weight: Tensor, bias: Tensor, card: dict[str, Any]):
-        super().__init__()
+        super().__init__(weight, bias, card)
         self.attributes = tuple(Attribute(**entry) for entry in card["attributes"])
         self.scores: dict[str, dict[str, float]] = card["scores"]
         self.marked = tuple(str(name) for name in card["marked"])
-        self.card = card
         mean, std = torch.tensor(card["mean"], dtype=torch.float32), torch.tensor(card["std"], dtype=torch.float32)
         if not len(self.attributes) == len(mean) == len(std) == len(bias):
             raise ValueError("columns without a name")
-        for name, tensor in (("weight", weight), ("bias", bias), ("mean", mean), ("std", std)):
-            self.register_buffer(name, tensor)
+        self.register_buffer("mean", mean)
+        self.register_buffer("std", std)
 
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(attribute.name for attribute in self.attributes)
+
+    @property
+    def made_of(self) -> dict[str, tuple[str, ...]]:
+        """Which attributes are computed from which."""
+        return {attribute.name: attribute.of for attribute in self.attributes}
 
     def index(self, name: str) -> int:
         """The column of an attribute.
@@ -61,37 +63,9 @@ class AttributeNetwork(nn.Module):
         """
         return index_of(name, self.names)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """
-        Args:
-            images: aligned faces ``[N, 3, H, W]`` in [-1, 1].
-
-        Returns:
-            ``[N, K]``, differentiable with respect to the images.
-        """
-        return face_features(images) @ self.weight + self.bias
-
     def native(self, scores: Tensor) -> Tensor:
         """Scores ``[N, K]`` in σ, in each attribute's own unit."""
         return self.mean + self.std * scores
-
-    def save(self, path: str | Path) -> Path:
-        return save_head(path, self.weight, self.bias, self.card)
-
-    @classmethod
-    def load(cls, path: str | Path) -> AttributeNetwork:
-        """
-        Raises:
-            GanInvError: the file is missing, or holds something else.
-        """
-        weight, bias, card = load_head(path, "attributes")
-        try:
-            return cls(weight, bias, card)
-        except (LookupError, TypeError, ValueError, RuntimeError) as error:
-            raise GanInvError(
-                f"{path} is not the file of an attributes network ({type(error).__name__}): reinstall ganinv, or give a file from "
-                "`ganinv train attributes`."
-            ) from error
 
 
 @once_per_device

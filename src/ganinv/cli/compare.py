@@ -9,8 +9,20 @@ import typer
 
 from .app import app
 from .console import open_model
-from .options import Align, Device, Framing, Half, Model, Precision, Profile, Quiet, Seed, Where, configure
-from .study import Backend, Jobs, Limit, PhotoSet, Samples, StudyPhotos, StudyProfile, Trunk, run_study
+from .options import Align, Device, Framing, Half, Model, Precision, Profile, Quiet, Seed, Where
+from .study import (
+    Backend,
+    Jobs,
+    Limit,
+    PhotoSet,
+    Samples,
+    StudyPhotos,
+    StudyProfile,
+    Trunk,
+    configurations,
+    registered,
+    run_study,
+)
 
 
 @app.command(no_args_is_help=True)
@@ -51,27 +63,11 @@ def compare(
     where it was stopped, and is instant when repeated.
     """
     from .. import METHODS
-    from ..settings import seeded
     from ..study import compare as run_compare
-    from ..study.profiles import default_config
 
-    names = list(METHODS) if methods == "all" else [name.strip() for name in methods.split(",")]
-    for name in names:
-        if name not in METHODS:
-            raise typer.BadParameter(
-                f"there is no method {name!r}; use all, or some of {', '.join(METHODS)}", param_hint="--methods"
-            )
+    names = registered(methods, METHODS, "method")
     gan = open_model(model, quiet, device, precision)
-    configs = {name: default_config(METHODS[name].config, gan, profile) for name in names}
-    if seed is not None:
-        configs = {name: seeded(config, seed) for name, config in configs.items()}
-    for change in changes or []:
-        name, _, setting = change.partition(".")
-        if name not in configs:
-            raise typer.BadParameter(
-                f"{change!r} should read METHOD.KEY=VALUE, with one of {', '.join(configs)}", param_hint="--config"
-            )
-        configs[name] = configure(configs[name], [setting], "--config")
+    configs = configurations(names, METHODS, "method", gan, profile, seed, changes)
     run_study(
         lambda targets, **options: run_compare(
             gan, targets, methods if methods == "all" else names, configs, **options

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import GanInvError, sentence
 from ..files import shown
 from .app import app
-from .console import complain, console, friendly_warnings, note, open_model, progress_bar, tell_resumed
+from .console import console, friendly_warnings, note, open_model, tell_resumed
 from .options import (
     Align,
     Device,
@@ -27,6 +26,7 @@ from .options import (
     configure,
     method_names,
 )
+from .photos import Photos, Row, finishing, one_by_one, photo_progress, read_target
 
 if TYPE_CHECKING:
     from ..report import ManifoldCheck
@@ -35,10 +35,7 @@ if TYPE_CHECKING:
 
 @app.command(no_args_is_help=True)
 def invert(
-    photos: Annotated[
-        list[str],
-        typer.Argument(metavar="PHOTO", help="Picture files, or the name of a photo that ships, such as grace_hopper."),
-    ],
+    photos: Photos,
     method: Annotated[
         str, typer.Option("--method", "-M", help=f"One of {method_names()}; `ganinv methods` says what they are.")
     ] = "near-perfect",
@@ -103,25 +100,13 @@ def invert(
     tell_stand_ins(gan, config, fitting, {change.partition("=")[0].strip() for change in changes}, quiet)
     config = configure(fitting if seed is None else seeded(fitting, seed), changes)
     check = ManifoldCheck(gan, frechet_samples) if frechet else None
-
-    rows, failed = [], 0
-    for photo, folder in zip(photos, folders(photos, out), strict=True):
-        try:
-            # the reports alone
-            rows.append((photo, folder, invert_one(photo, folder, gan, method, config, align, check, quiet)))
-        except Exception as error:  # one photo is not to cost the others, whatever goes wrong with it
-            complain(str(error) if isinstance(error, GanInvError) else f"{shown(photo)} failed ({sentence(error)})")
-            failed += 1
-        except KeyboardInterrupt:
-            if (folder / "resume.pt").is_file():
-                typer.echo(f"stopped at {shown(photo)}: the same command goes on from {folder / 'resume.pt'}", err=True)
-            raise
-    if rows and not quiet:
-        print_summary(rows)
-    if failed:
-        if len(photos) > 1:
-            complain(f"{failed} of {len(photos)} photos failed")
-        raise typer.Exit(1)
+    one_by_one(
+        photos,
+        out,
+        lambda photo, folder: invert_one(photo, folder, gan, method, config, align, check, quiet),
+        print_summary,
+        quiet,
+    )
 
 
 def tell_stand_ins(gan: Bundle, wanted: Any, config: Any, settled: set[str], quiet: bool) -> None:
@@ -144,18 +129,6 @@ def shorthands(config: Any, steps: int | None, reals: Source | None, tune_noise:
     return changes
 
 
-def folders(photos: list[str], out: Path) -> list[Path]:
-    """Where each photo's results go: ``out`` for one, ``out/stem`` for several, numbered where stems are equal."""
-    if len(photos) == 1:
-        return [out]
-    taken: list[Path] = []
-    for photo in photos:
-        stem = Path(photo).stem
-        names = (f"{stem}-{i}" if i > 1 else stem for i in range(1, len(photos) + 1))
-        taken.append(next(out / name for name in names if out / name not in taken))
-    return taken
-
-
 def invert_one(
     photo: str,
     folder: Path,
@@ -168,54 +141,26 @@ def invert_one(
 ) -> dict[str, Any]:
     """Invert one photo, write what ``ganinv invert`` promises, and return the report; an interrupted run's state is kept until then."""
     from .. import METHODS
-    from ..photos import load_target
-    from ..report import make_report, staged, write_results
+    from ..report import make_report, write_results
     from ..run import Progress, Resume
 
-    file: str | Path = photo
-    if (shipped := gan.shipped(photo)) is not None:
-        file, align = shipped, "none"
-    with friendly_warnings(quiet):
-        target = load_target(file, gan.resolution, align)
-    with staged(folder):
-        pass  # a folder that cannot be written is found before the work, not after it
+    target = read_target(photo, folder, gan, align, quiet)
     state = Resume.for_run(folder / "resume.pt", gan, target, method, config)
     tell_resumed(state, quiet)
-
-    with progress_bar("{task.fields[values]}", quiet) as bar:
-        name = shown(Path(photo).name)
-        task = bar.add_task(name, total=None, values="")
-
-        def show(progress: Progress) -> None:
-            values = "  ".join(f"{name} {value:.4f}" for name, value in progress.values.items())
-            bar.update(
-                task,
-                description=f"{name}: {progress.stage}",
-                completed=progress.step,
-                total=progress.steps,
-                values=values,
-            )
-
+    with photo_progress(photo, quiet) as show:
         with friendly_warnings(quiet):
             result = METHODS[method].function(gan, target, config, show, state)
         measured = None
         if check is not None and result.tuned:
-            check.progress = lambda drawn, total: bar.update(
-                task, description=f"{name}: Fréchet distance", completed=drawn, total=total, values=""
-            )
+            check.progress = lambda drawn, total: show(Progress("Fréchet distance", drawn, total, {}))
             with friendly_warnings(quiet):
                 measured = check(result)
     if check is not None and not result.tuned:
         note(f"{method} leaves the generator as it is: --frechet has nothing to measure", quiet)
-    try:
+    with finishing(state, quiet):
         report = make_report(result, photo, measured)
         tell_replaced(folder, quiet)
         write_results(folder, result, report)
-    except Exception:
-        if state.path.is_file():
-            note(f"what was computed is kept: the same command goes on from {state.path}", quiet)
-        raise
-    state.remove()
     return report
 
 
@@ -228,7 +173,7 @@ def tell_replaced(folder: Path, quiet: bool) -> None:
         return  # there was no report, or nothing that can be read
 
 
-def print_summary(rows: list[tuple[str, Path, dict[str, Any]]]) -> None:
+def print_summary(rows: list[Row]) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..errors import GanInvError, sentence
 from ..files import shown
 from .app import app
-from .console import complain, console, friendly_warnings, open_model, progress_bar, tell_resumed
-from .invert import folders
+from .console import console, friendly_warnings, open_model, tell_resumed
 from .options import Align, Device, Framing, Half, Model, Precision, Quiet, Seed, Settings, Where, configure
+from .photos import Photos, Row, finishing, one_by_one, photo_progress, read_target
 
 if TYPE_CHECKING:
     from ..inverse import Operator
@@ -34,10 +33,7 @@ PROBLEM_NAMES = (
 
 @app.command(no_args_is_help=True)
 def recover(
-    photos: Annotated[
-        list[str],
-        typer.Argument(metavar="PHOTO", help="Picture files, or the name of a photo that ships, such as grace_hopper."),
-    ],
+    photos: Photos,
     problem: Annotated[
         str, typer.Option("--problem", "-p", help=f"How the photo is measured: {PROBLEM_NAMES}.")
     ] = "inpaint:half",
@@ -75,25 +71,13 @@ def recover(
     config = suited(SOLVERS[solver].config, gan)
     config = configure(config if seed is None else seeded(config, seed), changes or [])
     op = operator(problem, gan.resolution, seed or 0)
-    rows, failed = [], 0
-    for photo, folder in zip(photos, folders(photos, out), strict=True):
-        try:
-            rows.append(
-                (photo, folder, recover_one(photo, folder, gan, op, solver, config, noise, seed or 0, align, quiet))
-            )
-        except Exception as error:  # one photo is not to cost the others, whatever goes wrong with it
-            complain(str(error) if isinstance(error, GanInvError) else f"{shown(photo)} failed ({sentence(error)})")
-            failed += 1
-        except KeyboardInterrupt:
-            if (folder / "resume.pt").is_file():
-                typer.echo(f"stopped at {shown(photo)}: the same command goes on from {folder / 'resume.pt'}", err=True)
-            raise
-    if rows and not quiet:
-        print_recoveries(rows)
-    if failed:
-        if len(photos) > 1:
-            complain(f"{failed} of {len(photos)} photos failed")
-        raise typer.Exit(1)
+    one_by_one(
+        photos,
+        out,
+        lambda photo, folder: recover_one(photo, folder, gan, op, solver, config, noise, seed or 0, align, quiet),
+        print_recoveries,
+        quiet,
+    )
 
 
 def recover_one(
@@ -112,38 +96,21 @@ def recover_one(
     from ..inverse import measure
     from ..inverse import recover as run
     from ..inverse.report import make_report, write_results
-    from ..photos import load_target
-    from ..report import staged
-    from ..run import Progress, Resume
+    from ..run import Resume
 
-    file: str | Path = photo
-    if (shipped := gan.shipped(photo)) is not None:
-        file, align = shipped, "none"
-    with friendly_warnings(quiet):
-        target = load_target(file, gan.resolution, align)
-    with staged(folder):
-        pass  # a folder that cannot be written is found before the work, not after it
+    target = read_target(photo, folder, gan, align, quiet)
     y = measure(target, op, noise, seed)
     state = Resume.for_run(folder / "resume.pt", gan, y, f"recover by {solver} {op!r}", config)
     tell_resumed(state, quiet)
-    with progress_bar("{task.fields[values]}", quiet) as bar:
-        name = shown(Path(photo).name)
-        task = bar.add_task(name, total=None, values="")
-
-        def show(progress: Progress) -> None:
-            values = "  ".join(f"{name} {value:.4f}" for name, value in progress.values.items())
-            where = dict(completed=progress.step, total=progress.steps, values=values)
-            bar.update(task, description=f"{name}: {progress.stage}", **where)
-
-        with friendly_warnings(quiet):
-            found = run(gan, target, op, solver, config, noise, seed, show, state)
-    report = make_report(found, photo, noise, seed)
-    write_results(folder, found, report)
-    state.remove()
+    with photo_progress(photo, quiet) as show, friendly_warnings(quiet):
+        found = run(gan, target, op, solver, config, noise, seed, show, state)
+    with finishing(state, quiet):
+        report = make_report(found, photo, noise, seed)
+        write_results(folder, found, report)
     return report
 
 
-def print_recoveries(rows: list[tuple[str, Path, dict[str, Any]]]) -> None:
+def print_recoveries(rows: list[Row]) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 

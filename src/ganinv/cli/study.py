@@ -1,8 +1,8 @@
-"""What ``ganinv compare`` and ``ganinv ablate`` share: options, photos, and what is printed of a study."""
+"""What the studies share: options, photos, configurations, and what is printed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,7 +10,7 @@ import typer
 
 from ..errors import GanInvError
 from .console import complain, console, friendly_warnings, note, progress_bar
-from .options import Profile
+from .options import Profile, configure
 
 if TYPE_CHECKING:
     from ..study import Study
@@ -47,8 +47,59 @@ Backend = Annotated[
 ]
 
 
+def listed(names: str) -> list[str]:
+    """``"psp, e4e"`` as a list."""
+    return [name.strip() for name in names.split(",")]
+
+
+def registered(names: str, register: Mapping[str, Any], kind: str) -> list[str]:
+    """``names`` of what is called a ``kind``, ``"method"`` or ``"solver"``, as a list; ``"all"`` for the whole register.
+
+    Raises:
+        typer.BadParameter: one is not in the register.
+    """
+    found = list(register) if names == "all" else listed(names)
+    for name in found:
+        if name not in register:
+            raise typer.BadParameter(
+                f"there is no {kind} {name!r}; use all, or some of {', '.join(register)}", param_hint=f"--{kind}s"
+            )
+    return found
+
+
+def configurations(
+    names: list[str],
+    register: Mapping[str, Any],
+    kind: str,
+    gan: Bundle,
+    profile: str,
+    seed: int | None,
+    changes: list[str] | None,
+) -> dict[str, Any]:
+    """The configuration of each name as the ``profile`` has it, with the ``seed`` and the changes ``["psp.batch=4", ...]`` of ``--config``.
+
+    Raises:
+        typer.BadParameter: a change of something else, or one that does not fit.
+    """
+    from ..settings import seeded
+    from ..study.profiles import default_config
+
+    configs = {name: default_config(register[name].config, gan, profile) for name in names}
+    if seed is not None:
+        configs = {name: seeded(config, seed) for name, config in configs.items()}
+    for change in changes or []:
+        name, _, setting = change.partition(".")
+        if name not in configs:
+            raise typer.BadParameter(
+                f"{change!r} should read {kind.upper()}.KEY=VALUE, with one of {', '.join(configs)}",
+                param_hint="--config",
+            )
+        configs[name] = configure(configs[name], [setting], "--config")
+    return configs
+
+
 def run_study(
-    study: Callable[..., Study],
+    study: Callable[..., Any],
     gan: Bundle,
     files: list[str] | None,
     photo_set: str | None,
@@ -57,9 +108,10 @@ def run_study(
     profile: str,
     out: Path,
     quiet: bool,
+    show: Callable[[Any], None] | None = None,
     **options: Any,
 ) -> None:
-    """Read the photos, run the study, write and print what it found; exit code 1 if some photo or task failed."""
+    """Read the photos, run the study, write and ``show`` what it found (:func:`print_study`); exit code 1 if some photo or task failed."""
     from ..report import staged
     from ..study import load_photos
     from ..study import photo_set as read_set
@@ -85,14 +137,14 @@ def run_study(
     with progress_bar("{task.fields[values]}", quiet) as bar:
         task = bar.add_task("tasks", total=None, values="")
 
-        def show(done: int, of: int, name: str) -> None:
+        def progress(done: int, of: int, name: str) -> None:
             nonlocal finished, total
             finished, total = done, of
             bar.update(task, completed=done, total=of, values=name)
 
         try:
             with friendly_warnings(quiet):
-                found = study(targets, source=photo_set or "files", profile=profile, progress=show, **options)
+                found = study(targets, source=photo_set or "files", profile=profile, progress=progress, **options)
         except KeyboardInterrupt:
             typer.echo(f"{finished} of {total} tasks are kept: the same command goes on from there", err=True)
             raise
@@ -102,11 +154,9 @@ def run_study(
     except GanInvError as error:
         unsaved = str(error)
     if not quiet:
-        print_study(found)
+        (show or print_study)(found)
         if not unsaved:
             typer.echo(f"{out / 'summary.md'}")
-    for warning in found.warnings:
-        note(f"note: {warning.variant}, {warning.image}: {warning.reason}", quiet)
     reasons: dict[tuple[str, str], list[str]] = {}
     for failure in found.failures:
         reasons.setdefault((failure.variant, failure.reason), []).append(failure.image)
@@ -143,3 +193,5 @@ def print_study(study: Study) -> None:
         typer.echo(sentence)
     for ordering in getattr(study, "orderings", []):
         typer.echo(f"{ordering.verdict}: {ordering.claim} (on {ordering.agreeing} of {ordering.photos} photos)")
+    for warning in study.warnings:
+        note(f"note: {warning.variant}, {warning.image}: {warning.reason}")

@@ -9,10 +9,10 @@ import typer
 
 from ..errors import GanInvError
 from .app import study_app
-from .console import complain, console, friendly_warnings, open_model, progress_bar
+from .console import console, open_model
 from .edit import named, numbers
 from .options import Align, Device, Framing, Model, Profile, Quiet, Where
-from .study import Backend, Jobs, Limit, PhotoSet, StudyPhotos, StudyProfile
+from .study import Backend, Jobs, Limit, PhotoSet, StudyPhotos, StudyProfile, listed, run_study
 
 
 @study_app.command(no_args_is_help=True)
@@ -58,62 +58,30 @@ def edits(
     """
     from ..editing import directions, load_direction
     from ..editing.measure import RESOLUTION, networks
-    from ..study import load_photos
-    from ..study import photo_set as read_set
     from ..study.edits import study_edits
-    from ..study.profiles import FAST, FAST_PHOTOS
 
-    if bool(photos) == bool(photo_set):
-        raise typer.BadParameter("give photos, or a set of them", param_hint="PHOTO or --set")
-    if profile == FAST:
-        limit = min(limit or FAST_PHOTOS, FAST_PHOTOS)
     gan = open_model(model, quiet, device)
     if gan.resolution != RESOLUTION:
         raise GanInvError(
             f"edits are measured on faces of {RESOLUTION} pixels, as faces64 draws them, and {gan.name} draws {gan.resolution}."
         )
     known = directions(gan)
-    names = list(known) if chosen == "all" else [name.strip() for name in chosen.split(",") if name.strip()]
+    names = list(known) if chosen == "all" else [name for name in listed(chosen) if name]
     found = [named(known, name, gan) for name in names] + [load_direction(file, gan) for file in files or []]
     if not found:
         raise GanInvError(
             f"{gan.name} comes without directions: find some with `ganinv train directions`, and name them with --direction."
         )
-    unread: list[str] = []
-    with friendly_warnings(quiet):
-        targets = (
-            read_set(photo_set, gan, limit, align, unread.append)
-            if photo_set
-            else load_photos((photos or [])[:limit], gan, align, unread.append)
-        )
-    for sentence in unread:
-        complain(sentence)
-    with progress_bar("{task.fields[values]}", quiet) as bar:
-        task = bar.add_task("tasks", total=None, values="")
-        with friendly_warnings(quiet):
-            result = study_edits(
-                gan,
-                targets,
-                {direction.name: direction for direction in found},
-                networks(),
-                None if methods == "all" else [name.strip() for name in methods.split(",")],
-                numbers(strengths),
-                profile,
-                photo_set or "files",
-                samples,
-                relearn,
-                jobs,
-                backend,
-                progress=lambda done, of, name: bar.update(task, completed=done, total=of, values=name),
-            )
-    result.save(out)
-    if not quiet:
-        print_edits(result)
-        typer.echo(f"{out / 'summary.md'}")
-    for failure in result.failures:
-        complain(f"{failure.variant} failed on {failure.image}: {failure.reason}")
-    if unread or result.failures:
-        raise typer.Exit(1)
+    by_name, judges, at = {direction.name: direction for direction in found}, networks(), numbers(strengths)
+    compared = None if methods == "all" else listed(methods)
+    run_study(
+        lambda targets, **options: study_edits(gan, targets, by_name, judges, compared, at, **options),
+        *(gan, photos, photo_set, limit, align, profile, out, quiet, print_edits),
+        samples=samples,
+        relearn=relearn,
+        jobs=jobs,
+        backend=backend,
+    )
 
 
 def print_edits(result: Any) -> None:

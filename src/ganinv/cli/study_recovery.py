@@ -9,8 +9,21 @@ import typer
 
 from .app import study_app
 from .console import open_model
-from .options import Align, Device, Framing, Half, Model, Precision, Profile, Quiet, Seed, Where, configure
-from .study import Backend, Jobs, Limit, PhotoSet, Samples, StudyPhotos, StudyProfile, Trunk, run_study
+from .options import Align, Device, Framing, Half, Model, Precision, Profile, Quiet, Seed, Where
+from .study import (
+    Backend,
+    Jobs,
+    Limit,
+    PhotoSet,
+    Samples,
+    StudyPhotos,
+    StudyProfile,
+    Trunk,
+    configurations,
+    listed,
+    registered,
+    run_study,
+)
 
 
 @study_app.command(no_args_is_help=True)
@@ -60,28 +73,12 @@ def recovery(
     Gaussian measurements. Finished tasks are kept: the same command goes on where it was stopped, and is instant when repeated.
     """
     from ..inverse import SOLVERS
-    from ..settings import seeded
     from ..study import recovery as run_recovery
-    from ..study.profiles import default_config
 
-    names = list(SOLVERS) if solvers == "all" else [name.strip() for name in solvers.split(",")]
-    for name in names:
-        if name not in SOLVERS:
-            raise typer.BadParameter(
-                f"there is no solver {name!r}; use all, or some of {', '.join(SOLVERS)}", param_hint="--solvers"
-            )
+    names = registered(solvers, SOLVERS, "solver")
     gan = open_model(model, quiet, device, precision)
-    configs = {name: default_config(SOLVERS[name].config, gan, profile) for name in names}
-    if seed is not None:
-        configs = {name: seeded(config, seed) for name, config in configs.items()}
-    for change in changes or []:
-        name, _, setting = change.partition(".")
-        if name not in configs:
-            raise typer.BadParameter(
-                f"{change!r} should read SOLVER.KEY=VALUE, with one of {', '.join(configs)}", param_hint="--config"
-            )
-        configs[name] = configure(configs[name], [setting], "--config")
-    chosen = None if problems is None else [name.strip() for name in problems.split(",")]
+    configs = configurations(names, SOLVERS, "solver", gan, profile, seed, changes)
+    chosen = None if problems is None else listed(problems)
     run_study(
         lambda targets, **options: run_recovery(gan, targets, chosen, names, configs, noise, seed or 0, **options),
         *(gan, photos, photo_set, limit, align, profile, out, quiet),

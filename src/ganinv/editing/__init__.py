@@ -16,6 +16,7 @@ from .dci import DCI, dci
 from .direction import Direction, Edit, Move
 from .files import directions, load_direction, save_direction
 from .ganspace import PCA
+from .gradients import Gradients, gradients, isolated
 from .interfacegan import boundary, interfacegan
 from .sefa import sefa
 from .stylespace import attribute_channel, channel, channel_statistics, gradient_maps, local_channels, relevance, within
@@ -25,6 +26,7 @@ __all__ = [
     "PCA",
     "Direction",
     "Edit",
+    "Gradients",
     "Move",
     "attribute_channel",
     "boundary",
@@ -33,7 +35,9 @@ __all__ = [
     "dci",
     "directions",
     "gradient_maps",
+    "gradients",
     "interfacegan",
+    "isolated",
     "load_direction",
     "local_channels",
     "relevance",

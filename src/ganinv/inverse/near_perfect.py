@@ -23,9 +23,8 @@ from torch import Tensor
 
 from ..errors import GanInvError
 from ..inversion.clone import Clone, Fakes
-from ..inversion.game import Game
+from ..inversion.game import new_game
 from ..inversion.result import apply_clone, config_dict
-from ..losses.global_cohesion import GeneratorReals, RealImages
 from ..run import Callback, DivergenceWarning, Loop, Resume, Watch
 from ..run.monitor import due
 from ..run.schedule import cosine
@@ -144,7 +143,8 @@ def _tune(
 ) -> tuple[Generator, Tensor, str]:
     """The generator tuned to one image's measurements ``y`` ``[1, *shape]`` from its code ``ws``, its code there, and what went wrong."""
     clone = Clone(gan.G, ws, config.lr_G, config.lr_latent, betas=(config.beta1, config.beta2))
-    game = _game(gan, config) if config.lambda_global else None
+    rates = config.lr_D, config.r1_gamma, config.r1_interval
+    game = new_game(gan, config.reals, config.seed, 0.0, config.lambda_global, *rates)
     random = torch.Generator().manual_seed(config.seed)
     watch = Watch(clone.tensors, "tuning to the measurements", f"lr_G (now {config.lr_G:g})")
     enough = config.noise**2 * operator.m / (operator.n * operator.gain)
@@ -178,12 +178,3 @@ def _tune(
         clone.step(loss, cosine(step / config.steps, 1 - config.lr_rampdown))
     history += rows
     return apply_clone(gan.G, clone.deltas()), clone.ws.detach(), watch.warning
-
-
-def _game(gan: Bundle, config: Tuning) -> Game:
-    assert gan.D is not None
-    if config.reals == "reference" and gan.reference is not None:
-        reals: RealImages | GeneratorReals = RealImages(gan.reference, config.seed, device=gan.device)
-    else:
-        reals = GeneratorReals(gan.G, config.seed)
-    return Game(gan.D, reals, 0.0, config.lambda_global, config.lr_D, config.r1_gamma / 2 * config.r1_interval)

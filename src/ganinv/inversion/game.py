@@ -11,15 +11,18 @@ from the others.
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..losses.adversarial import r1_from_logits
-from ..losses.global_cohesion import Reals
+from ..losses.global_cohesion import GeneratorReals, RealImages, Reals
 from .clone import Fakes
+
+if TYPE_CHECKING:
+    from ..zoo import Bundle
 
 
 class Game:
@@ -85,6 +88,29 @@ class Game:
     def _weigh(self, local: Tensor, rest: Tensor) -> Tensor:
         """Both parts of an adversarial loss, weighted, a scalar; ``local`` (by its mean) may be empty."""
         return self.lambda_global * rest + self.lambda_adv * local.sum() / max(len(local), 1)
+
+
+def new_game(
+    gan: Bundle,
+    reals: str,
+    seed: int,
+    lambda_adv: float,
+    lambda_global: float,
+    lr: float,
+    r1_gamma: float,
+    r1_interval: int,
+) -> Game | None:
+    """The game with the bundle's discriminator, or ``None`` where it has none, or where no adversarial term counts.
+
+    Args:
+        reals: ``"reference"`` (the bundle's training images, where it has them) or ``"generator"`` (samples of the untouched generator).
+        r1_interval: how many of the discriminator's moves lie between two that are penalised, with as many times the weight.
+    """
+    if gan.D is None or not (lambda_adv or lambda_global):
+        return None
+    reference = gan.reference if reals == "reference" else None
+    images = GeneratorReals(gan.G, seed) if reference is None else RealImages(reference, seed, device=gan.device)
+    return Game(gan.D, images, lambda_adv, lambda_global, lr, r1_gamma / 2 * r1_interval)
 
 
 def by_part(logits: Tensor, pinned: int, sign: int) -> tuple[Tensor, Tensor]:

@@ -38,7 +38,6 @@ from torch import Tensor
 
 from ..devices import rand
 from ..errors import GanInvError
-from ..losses.global_cohesion import GeneratorReals, RealImages
 from ..losses.laplacian_pyramid import default_levels, laplacian_pyramid_loss
 from ..losses.noise_regularisation import noise_regularisation
 from ..perception.features import EFFICIENTNET
@@ -62,7 +61,7 @@ from ..settings import (
 )
 from ..stylegan2.controls import Controls, stacked
 from .clone import Clone
-from .game import Game
+from .game import Game, new_game
 from .initial import estimate
 from .projection import Projection
 from .register import TUNING, method
@@ -296,7 +295,7 @@ def _tune(
     """Tune a copy of the generator to those ``photos`` of ``target`` ``[N, 3, R, R]``, pinned at their ``ws`` ``[N, num_ws, w_dim]``."""
     mine = slice(photos[0], photos[-1] + 1)
     x = target[mine]
-    clone, game, compare = _clone(gan, ws[mine], config), _game(gan, config), _Comparison(x, config)
+    clone, game, compare = _clone(gan, ws[mine], config), _game(gan, config), Comparison(x, config)
     group = (gan.D.config["mbstd_group_size"] or 1) if game and gan.D is not None else 1
     random = torch.Generator().manual_seed(config.seed)
     rates = f"lr_G (now {config.lr_G:g}) or lr_noise (now {config.lr_noise:g})"
@@ -379,21 +378,11 @@ def _clone(gan: Bundle, ws: Tensor, config: NearPerfect) -> Clone:
 
 
 def _game(gan: Bundle, config: NearPerfect) -> Game | None:
-    """The game with the bundle's discriminator, or ``None`` where no adversarial term counts."""
-    if not config.adversarial or gan.D is None:
-        return None
-    reference = gan.reference if config.reals == "reference" else None
-    reals = (
-        GeneratorReals(gan.G, config.seed)
-        if reference is None
-        else RealImages(reference, config.seed, device=gan.device)
-    )
-    return Game(
-        gan.D, reals, config.lambda_adv, config.lambda_global, config.lr_D, config.r1_gamma / 2 * config.r1_interval
-    )
+    weights = config.lambda_adv, config.lambda_global
+    return new_game(gan, config.reals, config.seed, *weights, config.lr_D, config.r1_gamma, config.r1_interval)
 
 
-class _Comparison:
+class Comparison:
     """How images are compared with the photos ``x`` ``[n, 3, R, R]``, and with what the untouched generator draws."""
 
     def __init__(self, x: Tensor, config: NearPerfect):

@@ -15,6 +15,7 @@ from ..attributes.features import face_features
 from ..attributes.labels import Attribute, Labels
 from ..attributes.network import AttributeNetwork
 from ..devices import rand, randn
+from ..photos import from_uint8
 from ..run import alone
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 BATCH = 50
 ALPHAS = (0.01, 0.03, 0.1, 0.3)  # of the penalty, in units of the features' mean squared length
 CALIBRATION = 2000  # samples, none of them fitted on, that give the mean and the standard deviation
+MOST = 6000  # images of a set that are looked at
 RELIABLE = 0.9  # AUC under which an attribute is marked
 SURE = 1.0  # log-odds beyond which a binary label is taken at its word
 
@@ -52,7 +54,7 @@ def features_of(images: np.ndarray, change: Callable[[Tensor], Tensor] | None = 
     """Features float32 ``[N, F]`` of images uint8 ``[N, 3, R, R]``, of changed copies where there is a ``change``."""
     rows = []
     for start in range(0, len(images), BATCH):
-        x = torch.from_numpy(np.array(images[start : start + BATCH])).float() / 127.5 - 1
+        x = from_uint8(torch.from_numpy(np.array(images[start : start + BATCH])))
         rows.append(face_features(x if change is None else change(x)).numpy())
     return np.concatenate(rows)
 
@@ -87,12 +89,12 @@ def reliable(scores: dict[str, float]) -> bool:
     return bool(aucs) and min(aucs) >= RELIABLE
 
 
-def ridge(features: np.ndarray, targets: np.ndarray, rows: np.ndarray, alpha: float, gram: np.ndarray) -> np.ndarray:
-    """Weights ``[F, K]`` of kernel ridge regression of centred ``targets[rows]`` on centred ``features[rows]``, from their products ``gram``."""
+def ridge(features: np.ndarray, targets: np.ndarray, gram: np.ndarray, alpha: float) -> np.ndarray:
+    """Weights ``[F, K]`` of ridge regression of centred ``targets`` ``[N, K]`` on centred ``features`` ``[N, F]`` with their products ``gram``."""
     from sklearn.kernel_ridge import KernelRidge
 
-    fitted = KernelRidge(alpha=alpha, kernel="precomputed").fit(gram[np.ix_(rows, rows)], targets[rows])
-    return features[rows].T @ fitted.dual_coef_.astype(np.float32)
+    fitted = KernelRidge(alpha=alpha, kernel="precomputed").fit(gram, targets)
+    return features.T @ fitted.dual_coef_.astype(np.float32)
 
 
 def fit(
@@ -158,9 +160,10 @@ def fit(
     for pattern in np.unique(seen, axis=1).T:  # attributes with the same missing labels are fitted together
         group = np.flatnonzero((seen == pattern[:, None]).all(axis=0))
         rows = np.flatnonzero(pattern)
+        parts = x[rows], targets[np.ix_(rows, group)], gram[np.ix_(rows, rows)]
         best = np.full(len(group), -np.inf)
         for alpha in ALPHAS:
-            found = ridge(x, targets[:, group], rows, alpha * size, gram)
+            found = ridge(*parts, alpha * size)
             for j, k in enumerate(group):
                 merits = [_correlation(v[:, k], f @ found[:, j]) for f, (_, v) in zip(chosen_x, choices, strict=True)]
                 merit = float(np.mean([m for m in merits if np.isfinite(m)] or [-1]))
@@ -208,11 +211,16 @@ def train_attributes(
     real: tuple[np.ndarray, Labels] | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> AttributeNetwork:
-    """The attribute network of a generator, from the labels of its samples (and of ``real`` images, so that it knows others, too)."""
+    """The attribute network of a generator, from the labels of its samples (and of ``real`` images, so that it knows others, too).
+
+    Of each at most :data:`MOST` are taken: every image is two rows of a matrix that is inverted, and more of them say little more.
+    """
     from .labels import draw_samples
 
-    sets = [(draw_samples(gan, len(labels), labels.seed), labels.values)]
+    n = min(MOST, len(labels))
+    sets = [(draw_samples(gan, n, labels.seed), labels.values[:n])]
     if real is not None:
-        sets.append((real[0][: len(real[1])], real[1].values))
+        n = min(MOST, len(real[1]))
+        sets.append((real[0][:n], real[1].values[:n]))
     others = draw_samples(gan, CALIBRATION, labels.seed + 1)
     return fit(sets, labels.attributes, others, progress=progress)

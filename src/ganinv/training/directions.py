@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..editing import Direction, interfacegan, save_direction
+from ..editing import Direction, gradients, interfacegan, isolated, save_direction
 from ..editing.files import SCORES, summary
 from ..editing.interfacegan import CORRELATED
 from ..editing.measure import SAMPLES, Attributes, Identity, Score, score, walk
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 SOURCES = ("image", "z", "seed")  # of a code, columns of the CSV file
 MOST_ROWS = 1_000_000
 WIDE = 0.2
+GRADIENTS = 768
 
 
 @dataclass(frozen=True)
@@ -44,11 +45,14 @@ class Finding(Checked):
             attribute that is linear in w, the plane's normal then has a cosine of about .7 with it, and of .95 with this one.
         threshold: attributes whose labels are correlated by more are held.
         samples: images that a direction is judged on; 0 judges none, and keeps all.
+        gradients: codes at which gradients of the judges are taken, for directions of S (:mod:`ganinv.editing.gradients`); 0 for none. Of an
+            attribute's directions that pass, the one with the least dependency is kept.
     """
 
     share: Share = WIDE
     threshold: Probability = CORRELATED
     samples: Count = SAMPLES
+    gradients: Count = GRADIENTS
     seed: Seed = 0
 
 
@@ -63,6 +67,12 @@ class Found:
     def ships(self) -> bool:
         return self.score is None or self.score.passes
 
+    @property
+    def rank(self) -> tuple[bool, float]:
+        """Less is better: one that passes, then the least dependency."""
+        dependency = None if self.score is None else self.score.mean_ad
+        return not self.ships, math.inf if dependency is None else dependency
+
 
 def find_directions(
     gan: Bundle,
@@ -74,6 +84,9 @@ def find_directions(
 ) -> list[Found]:
     """The direction of every attribute, and what it does to random images.
 
+    From labels by InterFaceGAN in W, and for attributes that a judge knows also by its gradients in S; the better one is returned, with the verdicts
+    on both in its ``facts``.
+
     Args:
         codes: ``[N, w_dim]``.
         labels: ``{name: [N]}``, NaN where one is not known.
@@ -81,14 +94,24 @@ def find_directions(
         progress: called with the name of each attribute that is done.
     """
     config = config or Finding()
+    judged = [] if judges is None or not config.samples else [name for name in labels if name in judges[0].names]
+    planes = interfacegan(codes, labels, config.share, config.threshold, config.seed)
+    moved = gradients(gan, *judges, config.gradients) if judged and judges and config.gradients else None
     found = []
-    for name, direction in interfacegan(codes, labels, config.share, config.threshold, config.seed).items():
-        direction = replace(direction, generator=gan.sha256)
-        verdict = None
-        if judges is not None and config.samples and name in judges[0].names:
-            verdict = score(walk(gan, direction, *judges, samples=config.samples), judges[1].same)
-            direction = replace(direction, facts=direction.facts | {"scores": verdict.facts()})
-        found.append(Found(direction, verdict))
+    for name in labels:
+        candidates = [replace(planes[name], generator=gan.sha256)]
+        if name in judged:
+            assert judges is not None
+            candidates += [] if moved is None else [isolated(moved, name)]
+            verdicts = [score(walk(gan, one, *judges, samples=config.samples), judges[1].same) for one in candidates]
+            tried = {one.method: verdict.facts() for one, verdict in zip(candidates, verdicts, strict=True)}
+            choice = [Found(*pair) for pair in zip(candidates, verdicts, strict=True)]
+            best = min(choice, key=lambda each: each.rank)
+            assert best.score is not None
+            facts = best.direction.facts | {"scores": best.score.facts(), "tried": tried}
+            found.append(replace(best, direction=replace(best.direction, facts=facts)))
+        else:
+            found.append(Found(candidates[0], None))
         if progress:
             progress(name)
     return found

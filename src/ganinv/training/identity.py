@@ -13,8 +13,9 @@ from torch import Tensor
 
 from ..attributes.identity import IdentityNetwork
 from ..devices import randn
+from ..photos import from_uint8
 from ..run import alone
-from .attributes import augmented, features_of
+from .attributes import augmented, features_of, ridge
 
 ALPHAS = (0.03, 0.1, 0.3)
 DIMENSIONS = 32  # the principal components of the embeddings that are kept
@@ -88,7 +89,6 @@ def train_identity(
             decides the penalty, the other half gives the scores.
     """
     from sklearn.decomposition import PCA
-    from sklearn.kernel_ridge import KernelRidge
 
     random = torch.Generator().manual_seed(seed)
     cuts = [round(len(images) * (1 - heldout)) for images, _ in sets]
@@ -112,11 +112,10 @@ def train_identity(
     size = float(np.trace(gram) / len(gram))
     main = PCA(min(DIMENSIONS, *wanted.shape), svd_solver="full").fit(wanted)
     target = np.tile(main.transform(wanted), (COPIES + 1, 1))
-    others = torch.from_numpy(rest).float() / 127.5 - 1
+    others = from_uint8(torch.from_numpy(rest))
     best, merit = None, -np.inf
     for alpha in ALPHAS:
-        fitted = KernelRidge(alpha=alpha * size, kernel="precomputed").fit(gram, target)
-        weight = (features.T @ fitted.dual_coef_.astype(np.float32)) / scale[:, None]
+        weight = ridge(features, target, gram, alpha * size) / scale[:, None]
         unit = 1 / max(float(np.abs(weight).max()), 1e-12)
         card: dict[str, Any] = {
             "kind": "identity",
