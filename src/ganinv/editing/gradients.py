@@ -26,7 +26,6 @@ from torch import Tensor
 from ..attributes.labels import index_of
 from ..errors import GanInvError
 from .direction import Direction
-from .measure import others
 from .stylespace import channel_statistics
 
 if TYPE_CHECKING:
@@ -60,6 +59,12 @@ class Gradients:
     mean: Tensor
     generator: str
     made_of: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def others(attributes: Attributes | Gradients, target: str) -> list[int]:
+    """The attributes that an edit of ``target`` should leave alone: all others but those that are computed from it (the judge's ``made_of``)."""
+    made_of = getattr(attributes, "made_of", {})
+    return [i for i, name in enumerate(attributes.names) if name != target and target not in made_of.get(name, ())]
 
 
 def gradients(

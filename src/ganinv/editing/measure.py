@@ -28,10 +28,10 @@ from torch import Tensor
 from ..errors import GanInvError
 from ..inversion.result import distance
 from .direction import Direction, Edit
+from .gradients import others
 
 if TYPE_CHECKING:
     from ..zoo import Bundle
-    from .gradients import Gradients
 
 STRENGTHS = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
 WALK = (0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0)  # strengths that a direction is scored at
@@ -51,12 +51,6 @@ class Attributes(Protocol):
     def names(self) -> Sequence[str]: ...
 
     def __call__(self, images: Tensor) -> Tensor: ...
-
-
-def others(attributes: Attributes | Gradients, target: str) -> list[int]:
-    """The attributes that an edit of ``target`` should leave alone: all others but those that are computed from it (the judge's ``made_of``)."""
-    made_of = getattr(attributes, "made_of", {})
-    return [i for i, name in enumerate(attributes.names) if name != target and target not in made_of.get(name, ())]
 
 
 class Identity(Protocol):
