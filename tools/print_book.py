@@ -43,8 +43,8 @@ NOTE = """<aside class="admonition">
 <p class="admonition-title">On paper</p>
 <p>This is the book's web pages, printed on {day}. {notice}What moves is missing: live figures stand still, sliders of widgets show nothing,
 and there is no search and no copying of code by a button. What is folded on the pages
-(code that only draws, solutions, answers to the quizzes) is unfolded here. Slides, the student edition and Jupyter's notebooks are files of their
-own.</p>
+(code that only draws, solutions, answers to the quizzes) is unfolded here. Slides,
+the student edition and Jupyter's notebooks are files of their own.</p>
 </aside>"""
 
 
