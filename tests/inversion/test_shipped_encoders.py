@@ -17,7 +17,7 @@ from ganinv.training.recipes import RECIPES
 RECORDED = {
     "psp": 0.03846,
     "e4e": 0.04779,
-    "restyle-psp": 0.04795,
+    "restyle-psp": 0.04163,
     "restyle-e4e": 0.05876,
     "bdinvert": 0.05981,
     "hfgi": 0.01135,

@@ -32,7 +32,7 @@ class ReStyleConfig(E4EConfig):
 
     over: Annotated[str, one_of("psp", "e4e")] = "psp"
     iterations: Positive = 3
-    steps: Count = 1500
+    steps: Count = 3600
     batch: Several = 8
     seen: Count = 2
 
