@@ -19,7 +19,7 @@ ifeq ($(filter $(PROFILE),fast full),)
 $(error PROFILE is "$(PROFILE)"; choose fast or full)
 endif
 
-.PHONY: book test lint check-pages serve install vendor clean help
+.PHONY: book test lint check-pages pdf serve install vendor clean help
 .DEFAULT_GOAL := help
 
 book: install vendor ## Install, run the notebooks (PROFILE=full or fast, JOBS=2 at a time) and build the pages
@@ -41,6 +41,9 @@ lint: install ## Check style (ruff), stored notebooks (nbstripout) and types (my
 
 check-pages: install node_modules/.package-lock.json ## Open every built page in headless Chromium
 	$(BIN)/node tools/check_pages.mjs
+
+pdf: install node_modules/.package-lock.json ## Print the built pages into one PDF, and link it from the front page
+	$(BIN)/python tools/print_book.py
 
 serve: ## Serve the built pages on PORT (8000)
 	$(BIN)/python -m http.server --directory build/html $(PORT)

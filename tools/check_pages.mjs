@@ -18,7 +18,7 @@ const only = process.argv[4] ?? "";
 const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
 const SIZES = [{ width: 1280, height: 900 }, { width: 390, height: 844 }];
 const SERIOUS = new Set(["serious", "critical"]);
-const SKIPPED = new Set(["genindex.html", "prf-prf.html", "search.html"]); // Sphinx's own indexes
+const SKIPPED = new Set(["genindex.html", "prf-prf.html", "search.html", "print.html"]); // Sphinx's own indexes, and all pages on one
 
 const MIME = {
   ".html": "text/html", ".js": "text/javascript", ".mjs": "text/javascript", ".css": "text/css", ".json": "application/json",

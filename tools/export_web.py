@@ -12,6 +12,7 @@ import copy
 import hashlib
 import json
 import shutil
+from collections import abc
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,10 +22,12 @@ import torch
 from onnx_files import to_onnx
 from pack import packed
 from PIL import Image
+from shipped_clones import Shipped, drawn, kept, read
 from torch import Tensor, nn
-from tuning_graph import drawing, tuned_names, tuning_step
+from tuning_graph import Shifted, drawing, noise_names, style_sizes, tuned_names, tuning_step
 
 import ganinv
+from ganinv.editing import Direction, directions
 from ganinv.encoders.style import StyleEncoder
 from ganinv.encoders.weights import trained_for
 from ganinv.errors import GanInvError
@@ -78,7 +81,8 @@ def networks_of(gan: Bundle) -> Iterator[Network]:
     """All networks of a model that the live figures use."""
     G, size = gan.G, gan.resolution
     yield Network("mapping", Mapping(gan), [torch.zeros(1, G.z_dim)], ["z"], ["w"])
-    yield Network("synthesis", G.synthesis, [torch.zeros(1, G.num_ws, G.w_dim)], ["ws"], ["image"])
+    codes = [torch.zeros(1, G.num_ws, G.w_dim), torch.zeros(1, sum(style_sizes(G).values()))]
+    yield Network("synthesis", Shifted(G), codes, ["ws", "shift"], ["image"])
     for name, encoder in style_encoders(gan).items():
         example = torch.zeros(1, encoder.config["in_channels"], size, size)
         yield Network(f"encoder-{name}", encoder, [example], ["images"], ["offsets"])
@@ -110,6 +114,7 @@ def manifest(gan: Bundle, name: str) -> dict[str, object]:
         "w_avg": G.mapping.w_avg.tolist(),
         "sigma_w": gan.sigma_w,
         "z": shown_z(gan).tolist(),
+        "styles": style_sizes(G),
         "layers": [[layer for layer, k in G.synthesis.layer_ws.items() if k == i] for i in range(G.num_ws)],
         "encoders": {
             key: {"method": trained_for(encoder), "in_channels": encoder.config["in_channels"]}
@@ -118,6 +123,7 @@ def manifest(gan: Bundle, name: str) -> dict[str, object]:
         "tuning": manifest_of_tuning(),
         "clone_format": FORMAT,
         "portraits": {key: pixels(gan, photo) for key, photo in gan.photos.items()},
+        "clones": {key: f"clones-{i + 1}" for i, key in enumerate(gan.photos)},
     }
 
 
@@ -127,13 +133,35 @@ def pixels(gan: Bundle, photo: Path) -> str:
     return base64.b64encode(image.numpy().tobytes()).decode()
 
 
+def label(direction: Direction) -> str:
+    """What a slider is called."""
+    return direction.name.replace("_", " ").replace("-", " ").capitalize()
+
+
+def page_directions(gan: Bundle) -> list[dict[str, object]]:
+    """The model's named directions, each a step of one standard deviation: ``ws`` ``[num_ws * w_dim]`` for W and W+, ``shift`` for S."""
+    G, listed = gan.G, []
+    for name, direction in directions(gan).items():
+        if isinstance(direction.step, abc.Mapping):
+            parts = [direction.step.get(layer, torch.zeros(n)) for layer, n in style_sizes(G).items()]
+            key, step = "shift", torch.cat(parts)
+        else:
+            key, step = "ws", torch.zeros(G.num_ws, G.w_dim)
+            rows = slice(None) if direction.layers is None else list(direction.layers)
+            step[rows] = direction.step if direction.step.ndim == 1 else direction.step[rows]
+        listed.append(
+            {"name": name, "label": label(direction), key: [float(f"{x:.6g}") for x in step.flatten().tolist()]}
+        )
+    return listed
+
+
 def shown_z(gan: Bundle) -> Tensor:
     """The two codes ``[2, z_dim]`` that the stills show, and that the latent explorer begins with."""
     return torch.randn(2, gan.G.z_dim, generator=torch.Generator().manual_seed(14))
 
 
-def stills(gan: Bundle) -> dict[str, Image.Image]:
-    """A picture for each figure: what a reader sees where it does not run."""
+def stills(gan: Bundle, portraits: abc.Mapping[str, abc.Mapping[str, Shipped]]) -> dict[str, Image.Image]:
+    """A picture for each figure: what a reader sees where it does not run. ``portraits`` are the clones."""
     G, t = gan.G, torch.linspace(0, 1, 7)[:, None, None]
     with torch.no_grad():
         a, b = G.mapping(shown_z(gan), truncation_psi=0.7).split(1)
@@ -149,6 +177,9 @@ def stills(gan: Bundle) -> dict[str, Image.Image]:
         "your-photo": tile(inverted, len(inverted) // len(photos)),
         "near-perfect": tile(tuned, len(tuned) // len(photos)),
     }
+    if portraits:
+        rows = edited_portraits(gan, portraits)
+        sheets["edit-explorer"] = tile(rows, len(rows) // (2 * len(portraits)))
     return {kind: magnify(sheet, max(1, 128 // gan.resolution)) for kind, sheet in sheets.items()}
 
 
@@ -183,6 +214,22 @@ def tuned_photos(gan: Bundle, photos: Tensor) -> Tensor:
     return torch.stack([photos, start.image, tuned.image], dim=1).flatten(0, 1).clamp(-1, 1)
 
 
+def edited_portraits(gan: Bundle, portraits: abc.Mapping[str, abc.Mapping[str, Shipped]]) -> Tensor:
+    """Two rows for each portrait, near-perfect by weights and with tuned noise: the photo, its clone, and the clone edited along the first
+    directions (or, where the model has none, with the middle layers of another face)."""
+    edits = [direction.at(2.0) for direction in list(directions(gan).values())[:4]]
+    with torch.no_grad():
+        other = gan.G.mapping(shown_z(gan)[:1], truncation_psi=0.7)
+    images = []
+    for key, kinds in portraits.items():
+        for clone in kinds.values():
+            found = drawn(gan, clone)
+            mixed = torch.cat([found.ws[:, :2], other[:, 2:4], found.ws[:, 4:]], dim=1)
+            edited = [found.render(edit) for edit in edits] or [found.render(mixed)]
+            images += [load_target(gan.photos[key], gan.resolution, align="none"), found.image, *edited]
+    return torch.cat(images).clamp(-1, 1)
+
+
 def manifest_of_tuning() -> dict[str, object]:
     """How the page tunes, and which encoder it starts from (the mean code, where the model has none)."""
     return config_dict(TUNING) | {"encoder": getattr(TUNING.initial, "encoder", None)}
@@ -190,32 +237,34 @@ def manifest_of_tuning() -> dict[str, object]:
 
 def export(network: Network, folder: Path) -> int:
     """Write a network; how many bytes a page loads for it."""
-    text = packed(f"{folder.name}/{network.name}", {"network.onnx": network.onnx()})
-    write_text(folder / f"{network.name}.js", text)
+    return write_packed(folder, network.name, {"network.onnx": network.onnx()})
+
+
+def write_packed(folder: Path, name: str, contents: abc.Mapping[str, bytes]) -> int:
+    """Write files for a page; how many bytes it loads for them."""
+    text = packed(f"{folder.name}/{name}", contents)
+    write_text(folder / f"{name}.js", text)
     return len(text)
 
 
 def export_weights(gan: Bundle, folder: Path) -> int:
-    """Write the tuned parameters as they come into the tuning graph: their names and shapes, and their values in float16, one after the other.
+    """Write the tuned parameters and the noise maps as they come into the graphs: names, shapes, and values in float16, one after the other.
 
     Raises:
         GanInvError: they do not fit into float16.
     """
-    parameters = dict(gan.G.named_parameters())
-    tensors = {name: parameters[name].detach().contiguous() for name in tuned_names(gan.G)}
+    state, maps = gan.G.state_dict(), noise_names(gan.G)
+    tensors = {name: state[name].contiguous() for name in [*tuned_names(gan.G), *maps]}
     if not all(torch.equal(tensor.half().float(), tensor) for tensor in tensors.values()):
         raise GanInvError(f"{gan.name} has weights that float16 does not hold: save it with dtype=torch.float16 first.")
     values = b"".join(tensor.half().numpy().tobytes() for tensor in tensors.values())
-    listed = json.dumps([[name, list(tensor.shape)] for name, tensor in tensors.items()]).encode()
-    text = packed(f"{folder.name}/weights", {"weights.json": listed, "weights.bin": values})
-    write_text(folder / "weights.js", text)
-    return len(text)
+    listed = json.dumps([[name, list(tensor.shape), name in maps] for name, tensor in tensors.items()]).encode()
+    return write_packed(folder, "weights", {"weights.json": listed, "weights.bin": values})
 
 
-def deliver(folder: Path, name: str, facts: object) -> None:
-    """Write facts as a packed file."""
-    data = json.dumps(facts, allow_nan=False).encode()
-    write_text(folder / f"{name}.js", packed(f"{folder.name}/{name}", {f"{name}.json": data}))
+def deliver(folder: Path, name: str, facts: object) -> int:
+    """Write facts as a packed file; how many bytes a page loads for them."""
+    return write_packed(folder, name, {f"{name}.json": json.dumps(facts, allow_nan=False).encode()})
 
 
 def key_of(files: list[Path]) -> str:
@@ -245,13 +294,17 @@ def export_model(model: str, target: Path, name: str | None = None) -> Path:
         return folder
     sizes = {network.name: export(network, folder) for network in networks_of(gan)}
     sizes["weights"] = export_weights(gan, folder)
-    for kind, still in stills(gan).items():
+    portraits = {}
+    for i, (who, photo) in enumerate(gan.photos.items()):
+        made = kept(gan, load_target(photo, gan.resolution, align="none"), target.with_name("clones"))
+        sizes[f"clones-{i + 1}"] = write_packed(folder, f"clones-{i + 1}", made)
+        portraits[who] = read(gan, made)
+    sizes["directions"] = deliver(folder, "directions", page_directions(gan))
+    for kind, still in stills(gan, portraits).items():
         still.save(folder / f"{kind}.png")
-    if (source / "directions.json").is_file():
-        deliver(folder, "directions", json.loads((source / "directions.json").read_text(encoding="utf-8")))
     if (source / "MODEL_CARD.md").is_file():
         shutil.copyfile(source / "MODEL_CARD.md", folder / "MODEL_CARD.md")
-    facts = manifest(gan, folder.name) | {"bytes": sizes, "directions": (folder / "directions.js").is_file()}
+    facts = manifest(gan, folder.name) | {"bytes": sizes}
     deliver(folder, "manifest", facts)
     write_text(folder / "manifest.json", json.dumps(facts))  # the same, for the build
     write_text(folder / "key", key)

@@ -34,22 +34,49 @@ def tuned_names(G: Generator) -> list[str]:
     return [name for name, p in clone.named_parameters() if id(p) in moved]
 
 
+def noise_names(G: Generator) -> list[str]:
+    """The noise maps, as they are called in the generator."""
+    return [f"synthesis.{name}.noise_const" for name in G.synthesis.conv_names]
+
+
+def style_sizes(G: Generator) -> dict[str, int]:
+    """How long the style vector of every layer is."""
+    return {name: G.synthesis.layer(name).weight.shape[1] for name in G.synthesis.layer_ws}
+
+
+class Shifted(nn.Module):
+    """The synthesis network whose style vectors are moved by ``shift`` ``[1, S]``, all layers one after the other: what an edit in S does."""
+
+    def __init__(self, G: Generator):
+        super().__init__()
+        self.synthesis = G.synthesis
+        self.sizes = list(style_sizes(G).values())
+
+    def forward(self, ws: Tensor, shift: Tensor) -> Tensor:
+        parts = shift.split(self.sizes, dim=1)
+        styles = self.synthesis.styles(ws)
+        return self.synthesis(
+            None, styles={name: styles[name] + part for name, part in zip(styles, parts, strict=True)}
+        )
+
+
 def drawing(G: Generator) -> tuple[nn.Module, list[Tensor], list[str], list[str]]:
-    """The synthesis network with its tuned parameters as inputs, after ``ws``; the rest as of :func:`tuning_step`."""
-    names = tuned_names(G)
+    """:class:`Shifted` with its tuned parameters and its noise maps as inputs, after ``ws`` and ``shift``; the rest as of :func:`tuning_step`."""
+    names = [*tuned_names(G), *noise_names(G)]
+    shifted = Shifted(G)
 
-    def draw(ws: Tensor, *values: Tensor) -> Tensor:
-        state = dict(zip((name.removeprefix("synthesis.") for name in names), values, strict=True))
-        return torch.func.functional_call(G.synthesis, state, (ws,))
+    def draw(ws: Tensor, shift: Tensor, *values: Tensor) -> Tensor:
+        return torch.func.functional_call(shifted, dict(zip(names, values, strict=True)), (ws, shift))
 
-    examples = _examples(G, names)
+    ws, *values = _examples(G, names)
+    examples = [ws, torch.zeros(1, sum(shifted.sizes)), *values]
     with torch.no_grad():
-        return make_fx(draw)(*examples), examples, ["ws", *names], ["image"]
+        return make_fx(draw)(*examples), examples, ["ws", "shift", *names], ["image"]
 
 
 def _examples(G: Generator, names: list[str]) -> list[Tensor]:
     """The mean code and the parameters, each a tensor of its own: the tracer tells inputs apart by their identity."""
-    parameters = dict(G.named_parameters())
+    parameters = {**dict(G.named_parameters()), **dict(G.named_buffers())}
     ws = G.mapping.w_avg.repeat(1, G.num_ws, 1)
     return [ws, *(parameters[name].detach().clone(memory_format=torch.contiguous_format) for name in names)]
 

@@ -15,6 +15,7 @@ them into ``book/_static/live/networks``.
 
 from __future__ import annotations
 
+import errno
 import json
 from html import escape
 from pathlib import Path
@@ -28,9 +29,13 @@ STATIC = "book/_static"
 RUNTIME = "vendor/onnxruntime/runtime.js"
 # which networks each kind of figure loads, by model, where "*" stands for the model of the directive
 KINDS: dict[str, dict[str, list[str]]] = {
+    "edit-explorer": {"*": ["mapping", "drawing", "weights", "directions", "clones-1"]},
     "latent-explorer": {"*": ["mapping", "synthesis"]},
-    "near-perfect": {"*": ["mapping", "drawing", "tuning", "weights"], "face_detector": ["p_net", "r_net", "o_net"]},
-    "your-photo": {"*": ["mapping", "synthesis"], "face_detector": ["p_net", "r_net", "o_net"]},
+    "near-perfect": {
+        "*": ["mapping", "drawing", "tuning", "weights", "directions"],
+        "face_detector": ["p_net", "r_net", "o_net"],
+    },
+    "your-photo": {"*": ["mapping", "synthesis", "directions"], "face_detector": ["p_net", "r_net", "o_net"]},
 }
 
 
@@ -44,6 +49,8 @@ def megabytes(static: Path, kind: str, model: str) -> float:
     for which, wanted in KINDS[kind].items():
         manifest = static / "live" / "networks" / which.replace("*", model) / "manifest.json"
         sizes = json.loads(manifest.read_text(encoding="utf-8"))["bytes"]
+        if missing := [name for name in wanted if name not in sizes]:
+            raise FileNotFoundError(errno.ENOENT, "not exported", f"{manifest.parent / missing[0]}.js")
         size += sum(sizes[name] for name in wanted)
     return size / 1e6
 

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from . import checkpoints, devices
+from .checkpoints.differences import load_differences
 from .encoders.weights import load_encoder
 from .errors import GanInvError
 from .perception.frechet import FrechetStatistics
@@ -47,6 +48,7 @@ class Bundle:
         card: the model card: provenance, licence, training, quality, failings.
         encoders: files of trained encoders by name; :meth:`encoder` reads them.
         notes: what was left out or made up when the file was read, a sentence each.
+        domains: files of what the generator became when it was trained on to other images, by name; :meth:`domain` reads them.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Bundle:
     card: dict[str, Any] = field(default_factory=dict)
     encoders: dict[str, Path] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    domains: dict[str, Path] = field(default_factory=dict)
     _encoders: dict[str, nn.Module] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -155,6 +158,21 @@ class Bundle:
             self._encoders[name] = self.place(load_encoder(self.encoders.get(name, Path(name)), self.sha256))
         return self._encoders[name]
 
+    def domain(self, name: str) -> Generator:
+        """The generator as it became when it was trained on to another domain, frozen: a copy of its own at every call.
+
+        Args:
+            name: one of ``domains``, or a file (from ``ganinv train domain``).
+
+        Raises:
+            GanInvError: there is none, or it was made from another generator.
+        """
+        if name not in self.domains and Path(name).suffix != ".safetensors":
+            raise GanInvError(
+                f"{self.name} comes without the domain {name!r}: train it with `ganinv train domain {name}`, and give its file."
+            )
+        return load_differences(self.domains.get(name, Path(name)), self.G, self.sha256)
+
     @cached_property
     def sigma_w(self) -> float:
         """Root of the mean squared distance of a random w from ``w_avg``: the unit in which a code's way is measured."""
@@ -225,4 +243,5 @@ def _bundle(folder: Path) -> Bundle:
         else checkpoint.metadata,
         encoders={path.stem: path for path in sorted((folder / "encoders").glob("*.safetensors"))},
         notes=checkpoint.notes,
+        domains={path.stem: path for path in sorted((folder / "domains").glob("*.safetensors"))},
     )

@@ -101,11 +101,12 @@ def test_attributes_that_ship(faces):
 
 
 def test_attributes_that_ship_agree_with_the_labellers(faces):
-    """The labels of these 24 samples, in which only the plainest of attributes vary enough."""
+    """The labels of these 24 samples: of attributes whose correlation over all held-out ones is above .9, which so few can tell from .8."""
     net, recorded = load_attributes(), json.loads((DATA / "attribute_faces.json").read_text(encoding="utf-8"))
     labels = np.array(recorded["labels"], dtype=float)
-    for name in "smile", "yaw", "pitch", "gender":
+    for name in "smile", "yaw", "pitch", "eyeglasses", "beard":
         k = net.index(name)
+        assert net.scores[name]["correlation"] > 0.9
         assert np.corrcoef(labels[:, k], net(faces)[:, k])[0, 1] > 0.8
 
 

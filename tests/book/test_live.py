@@ -24,7 +24,7 @@ from PIL import Image
 ROOT = Path(__file__).parents[2]
 BROWSER = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 PAGE = (
-    '<!doctype html><html lang="en"><head><title>T</title><link rel="icon" href="data:,">'
+    '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>T</title><link rel="icon" href="data:,">'
     '<link rel="stylesheet" href="_static/live/live.css"></head><body><main><h1>T</h1>{body}</main>'
     '<script src="_static/live/live.js"></script><script>window.result = (async () => {{ {script} }})();</script></body></html>'
 )
@@ -39,23 +39,49 @@ pytestmark = [
 
 import export_web  # noqa: E402
 import pack  # noqa: E402
+import shipped_clones  # noqa: E402
 import vendor  # noqa: E402
 
 import ganinv  # noqa: E402
 from ganinv.checkpoints.native import save_checkpoint  # noqa: E402
-from ganinv.photos import from_pil  # noqa: E402
+from ganinv.editing import Direction, directions, save_direction  # noqa: E402
+from ganinv.inversion import Projection, near_perfect  # noqa: E402
+from ganinv.photos import from_pil, load_target, to_uint8  # noqa: E402
 from ganinv.photos.faces import align_face, find_faces, level_frame  # noqa: E402
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory, make_bundle) -> Path:
-    """A tiny model's folder."""
+def model(tmp_path_factory, make_bundle, tiny_targets) -> Path:
+    """A tiny model's folder, with portraits, and with directions in W, W+ and S."""
     gan, folder = make_bundle(0), tmp_path_factory.mktemp("model") / "tiny"
     folder.mkdir()
     for tensor in [*gan.G.parameters(), *gan.G.buffers()]:
         tensor.data.copy_(tensor.half().float())  # as in a model that ships
     save_checkpoint(folder / "model.safetensors", {"G_ema": gan.G}, dtype=torch.float16)
+    for part in ("real", "directions"):
+        (folder / part).mkdir()
+    for name, image in zip(("ada_lovelace", "emmy_noether"), tiny_targets, strict=True):
+        Image.fromarray(to_uint8(image[None])[0].permute(1, 2, 0).numpy()).save(folder / "real" / f"{name}.png")
+    steps = torch.randn(3, gan.G.w_dim, generator=torch.Generator().manual_seed(5))
+    styles = Direction("hat", 0.3 * steps[2]).in_s(gan.G)
+    channels = {name: torch.arange(len(part)) < 3 for name, part in list(styles.step.items())[2:5]}
+    for direction in (
+        Direction("smile", 0.3 * steps[0]),
+        Direction("look_left", 0.3 * steps[1], layers=(0, 2)),
+        styles.only(channels),
+    ):
+        save_direction(folder / "directions" / f"{direction.name}.safetensors", direction)
     return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_steps():
+    """Clones are tuned for as long as it takes to see that they are."""
+    quick = {"steps": 12, "initial": Projection(space="w_plus", steps=3, optimise_noise=False)}
+    with pytest.MonkeyPatch.context() as patch:
+        methods = {kind: replace(config, **quick) for kind, config in shipped_clones.METHODS.items()}
+        patch.setattr(shipped_clones, "METHODS", methods)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -83,10 +109,10 @@ class QuietHandler(http.server.SimpleHTTPRequestHandler):
         pass
 
 
-def visit(address: str, *options: str) -> dict:
+def visit(address: str, *options: str, timeout: float = 300) -> dict:
     """What happened on a page."""
     command = ["node", str(ROOT / "tests/book/open_page.mjs"), address, *options]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=timeout)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -175,6 +201,94 @@ def test_the_latent_explorer_is_used_by_keyboard_and_pointer(site, tmp_path, cal
     assert float(found["value"]) > 90
 
 
+EDITS = """
+const settled = (tab, words) => tab.waitForFunction((part) => document.querySelector("[role=status]").textContent.includes(part), words);
+const shown = (tab) => tab.locator("canvas").evaluateAll((all) => all.map((canvas) => canvas.toDataURL()));
+const press = async (tab, name, key, times) => {
+  await tab.getByRole("slider", { name }).focus();
+  for (let i = 0; i < times; i++) await tab.keyboard.press(key);
+};
+export default async (tab) => {
+  await tab.getByRole("button", { name: "Start" }).press("Enter");
+  await settled(tab, "not edited");
+  const found = [await shown(tab)];
+  await press(tab, "Smile", "ArrowRight", 10);
+  await press(tab, "Look left", "ArrowLeft", 5);
+  await press(tab, "Hat", "ArrowRight", 20);
+  await settled(tab, "Hat 2.0 σ, Look left -0.5 σ, Smile 1.0 σ");
+  await settled(tab, "Both drawn");
+  found.push(await shown(tab));
+  await tab.getByRole("radio", { name: "Emmy Noether" }).check();
+  await settled(tab, "Emmy Noether. The face with"); // the edits go on
+  found.push(await shown(tab));
+  const labels = await tab.locator("canvas").evaluateAll((all) => all.map((canvas) => canvas.getAttribute("aria-label")));
+  return { found, labels, text: await tab.locator(".live-panel").innerText() };
+};
+"""
+
+
+def decoded(address: str) -> torch.Tensor:
+    """The pixels [3, R, R] of a canvas's data URL."""
+    picture = Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))).convert("RGB")
+    return torch.tensor(np.array(picture)).permute(2, 0, 1).float()
+
+
+def clones_in(site: Path, gan, name: str, model: str = "tiny") -> dict[str, shipped_clones.Shipped]:
+    """The clones of a portrait, from what a page reads."""
+    text = (site / f"_static/live/networks/{model}/{name}.js").read_text(encoding="utf-8")
+    return shipped_clones.read(gan, pack.unpacked(text))
+
+
+def test_the_edit_explorer_draws_the_edits_that_the_package_draws(site, model, tmp_path):
+    figure = FIGURE.replace("latent-explorer", "edit-explorer")
+    (site / "edits.html").write_text(PAGE.format(body=figure, script=""), encoding="utf-8")
+    (tmp_path / "steps.mjs").write_text(EDITS, encoding="utf-8")
+    visited = visit((site / "edits.html").as_uri(), "--steps", str(tmp_path / "steps.mjs"))
+    found = sound(visited)
+    assert len(visited["before"]) == 3  # the page, the script and the style sheet
+    gan = ganinv.load(model)
+    known = directions(gan)
+    assert {direction.space for direction in known.values()} == {"w", "w+", "s"}
+    edit = known["smile"].at(1.0) + known["look_left"].at(-0.5) + known["hat"].at(2.0)
+    for page, portrait, edited in ((0, "ada_lovelace", False), (1, "ada_lovelace", True), (2, "emmy_noether", True)):
+        photo = load_target(gan.photos[portrait], gan.resolution, "none")
+        clones = clones_in(site, gan, {"ada_lovelace": "clones-1", "emmy_noether": "clones-2"}[portrait])
+        pictures = [decoded(address) for address in found["found"][page]]
+        assert (bytes_of(photo[0]) - pictures[0]).abs().max() == 0
+        for kind, picture in zip(("weights", "noise"), pictures[1:], strict=True):
+            clone = shipped_clones.drawn(gan, clones[kind])
+            here = clone.render(edit) if edited else clone.image
+            assert (bytes_of(here[0]) - picture).abs().max() <= 1, (page, kind)
+            error = (clone.image.clamp(-1, 1) - photo).square().mean().item()
+            assert error == pytest.approx(clones[kind].mse, rel=1e-3)
+            assert (here - gan.G.synthesis(clone.ws)).abs().mean() > 0.01  # it is no longer the generator's
+    assert found["labels"][2].startswith("Emmy Noether, near-perfect, with tuned noise. The face with Hat")
+    assert "squared error" in found["text"]
+
+
+def test_a_shipped_clone_is_the_clone(tiny_bundle, tiny_targets):
+    config = replace(shipped_clones.METHODS["noise"], steps=5, initial=Projection(space="w_plus", steps=2))
+    found = near_perfect(tiny_bundle, tiny_targets[:1], config)
+    clone = shipped_clones.shipped(tiny_bundle, found)
+    here = shipped_clones.drawn(tiny_bundle, clone)
+    assert (bytes_of(here.image) - bytes_of(found.image)).abs().max() <= 2
+    assert clone.mse == pytest.approx(found.scores["mse"], rel=0.05)
+    values = sum(part.numel() for part in clone.bytes.values())
+    assert values < len(clone.data()) < 1.6 * values
+    again = shipped_clones.read(tiny_bundle, shipped_clones.files({"noise": clone}))["noise"]
+    assert torch.equal(shipped_clones.drawn(tiny_bundle, again).image, here.image)
+
+
+def test_clones_are_made_once(tiny_bundle, tiny_targets, tmp_path, monkeypatch):
+    made = []
+    monkeypatch.setattr(shipped_clones, "clones", lambda *given: made.append(given) or {})
+    for _ in range(2):
+        shipped_clones.kept(tiny_bundle, tiny_targets[:1], tmp_path)
+    assert len(made) == 1
+    shipped_clones.kept(tiny_bundle, tiny_targets[1:], tmp_path)
+    assert len(made) == 2
+
+
 def test_a_page_without_its_networks_says_so(site):
     broken = FIGURE.replace('data-model="tiny"', 'data-model="none"')
     (site / "broken.html").write_text(PAGE.format(body=broken, script=""), encoding="utf-8")
@@ -222,11 +336,12 @@ CLONE = """
     await Promise.all(["codes.js", "tuner.js", "clone-file.js"].map((file) => ganinvLive.script(file)));
     const [engine, model] = await Promise.all([ganinvLive.engine(ganinvTuner), ganinvLive.model("tiny")]);
     for (const part of ["mapping", "drawing", "tuning"]) await model.open(engine, part);
-    const { names, shapes, values } = await model.weights();
+    const { names, shapes, values, fixed } = await model.weights();
     const target = Float32Array.from(%s), ws = Float32Array.from({ length: model.num_ws * model.w_dim }, (_, i) => model.w_avg[i %% model.w_dim]);
     const { z_dim, w_dim, num_ws, resolution } = model;
     const config = { ...model.tuning, ...%s, z_dim, w_dim, num_ws, resolution, show_ms: 0 };
-    await engine.ask("tune-begin", { names, shapes, values, ws, target, config });
+    const styles = Object.values(model.styles).reduce((sum, size) => sum + size, 0);
+    await engine.ask("tune-begin", { names, shapes, values, fixed, styles, ws, target, config });
     const news = [];
     let rested, until = %d;
     engine.on("tuning", (told) => {
@@ -253,7 +368,7 @@ def test_the_page_tunes_as_the_package_does_and_its_clone_is_loaded(site, model,
     found = sound(visit((site / "tune.html").as_uri()))
     assert 2 <= found["halfway"] < 6  # it stopped, and went on from there
     start = export_web.mean_code(gan, target)
-    here = ganinv.inversion.near_perfect(gan, target, replace(export_web.TUNING, **settings), start=start)
+    here = near_perfect(gan, target, replace(export_web.TUNING, **settings), start=start)
     expected = [row["mse"] for row in here.history]
     assert found["mse"] == pytest.approx(expected, rel=0.02)
     assert expected[-1] < 0.9 * expected[0]

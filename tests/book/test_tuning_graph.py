@@ -6,7 +6,7 @@ import torch
 pytest.importorskip("onnx")
 pytest.importorskip("onnxscript")
 
-from tuning_graph import drawing, tuned_names, tuning_step
+from tuning_graph import Shifted, drawing, noise_names, tuned_names, tuning_step
 
 from ganinv.inversion.near_perfect import Comparison, NearPerfect
 
@@ -40,10 +40,15 @@ def test_loss_image_and_gradients_are_those_of_autograd(make_bundle, tiny_target
     assert not any(name.startswith("mapping") for name in names)
 
 
-def test_the_synthesis_takes_its_weights_as_inputs(make_bundle, another_bundle):
+def test_the_synthesis_takes_its_weights_its_noise_and_moved_styles_as_inputs(make_bundle):
     G = make_bundle(0).G.to(memory_format=torch.contiguous_format)
-    graph, (ws, *values), inputs, _ = drawing(G)
-    assert inputs == ["ws", *tuned_names(G)]
+    graph, (ws, shift, *values), inputs, _ = drawing(G)
+    assert inputs == ["ws", "shift", *tuned_names(G), *noise_names(G)]
     with torch.no_grad():
-        assert torch.allclose(graph(ws, *values), G.synthesis(ws), atol=1e-5)
-        assert not torch.allclose(graph(ws, *(0.5 * value for value in values)), G.synthesis(ws), atol=1e-2)
+        assert torch.allclose(graph(ws, shift, *values), G.synthesis(ws), atol=1e-5)
+        others = dict(zip(inputs[2:], (0.5 * value + 0.1 for value in values), strict=True))
+        moved = torch.func.functional_call(Shifted(G), others, (ws, shift + 0.2))
+        assert torch.allclose(graph(ws, shift + 0.2, *others.values()), moved, atol=1e-5)
+        styles = {name: style + 0.2 for name, style in G.synthesis.styles(ws).items()}
+        assert torch.allclose(Shifted(G)(ws, shift + 0.2), G.synthesis(ws, styles=styles), atol=1e-5)
+        assert not torch.allclose(moved, G.synthesis(ws), atol=1e-2)

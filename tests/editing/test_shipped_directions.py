@@ -49,4 +49,4 @@ def test_they_still_do_what_was_measured(gan, known):
 
 
 def test_the_names_of_the_page_are_there(known):
-    assert {"mouth_open", "age", "gender", "eyeglasses", "hat"} <= set(known)
+    assert {"smile", "mouth_open", "age", "gender", "gaze", "eyeglasses", "beard", "hat", "lip_redness"} <= set(known)

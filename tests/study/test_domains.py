@@ -7,11 +7,19 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ganinv import load
+from ganinv import GanInvError, load
 from ganinv.perception.features import feature_extractor
 from ganinv.perception.frechet import feature_statistics
 from ganinv.photos import from_uint8
-from ganinv.study.domains import domain_distance, domains, drawing, stone
+from ganinv.study.domains import (
+    STYLES,
+    domain_distance,
+    domains,
+    drawing,
+    stone,
+    style_position,
+    styled_reference,
+)
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +35,8 @@ def pictures(faces64):
 
 
 def test_every_picture_fits_the_generator(pictures):
-    assert list(pictures) == ["held-out", "portrait", "grey", "stone", "drawing", "coin", "cat", "bricks"]
+    names = ["held-out", "portrait", "grey", "stone", "drawing", "coin", "cat", "motorbike", "bricks", "noise"]
+    assert list(pictures) == names
     for picture in pictures.values():
         assert picture.shape == (1, 3, 64, 64)
         assert picture.abs().max() <= 1
@@ -38,7 +47,9 @@ def test_every_picture_fits_the_generator(pictures):
 def test_they_move_away_from_the_faces(pictures, faces64):
     found = dict(zip(pictures, domain_distance(faces64)(torch.cat(list(pictures.values()))), strict=True))
     assert max(found["held-out"], found["portrait"]) < found["grey"] < min(found["stone"], found["drawing"])
-    assert max(found["stone"], found["drawing"]) < min(found["coin"], found["cat"], found["bricks"])
+    assert max(found["stone"], found["drawing"]) < min(
+        found[name] for name in ("coin", "cat", "motorbike", "bricks", "noise")
+    )
 
 
 def test_it_is_one_on_average_for_training_images(faces64):
@@ -86,3 +97,28 @@ def test_a_bundle_without_images_of_its_own(make_bundle):
     pictures = domains(gan)
     assert "held-out" not in pictures
     assert pictures["cat"].shape == (1, 3, 32, 32)
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_the_position_is_zero_for_photos_and_one_for_the_style(faces64, style):
+    position = style_position(faces64, style, 256)
+    photos = from_uint8(faces64.heldout[:32])
+    assert position(photos).mean() == pytest.approx(0, abs=0.05)
+    assert position(STYLES[style](photos)).mean() == pytest.approx(1, abs=0.1)
+
+
+def test_of_equal_sets_the_position_is_that_of_their_means(make_bundle):
+    gan = make_bundle(0)
+    position = style_position(gan, "stone")
+    assert position(from_uint8(gan.reference)).mean() == pytest.approx(0, abs=1e-4)
+    assert position(from_uint8(styled_reference(gan, "stone"))).mean() == pytest.approx(1, abs=1e-4)
+
+
+def test_what_has_no_style(make_bundle):
+    gan = make_bundle(0)
+    assert styled_reference(gan, "drawing", 3).equal(styled_reference(gan, "drawing")[:3])
+    with pytest.raises(GanInvError, match="drawing, stone"):
+        styled_reference(gan, "oil")
+    gan.reference = None
+    with pytest.raises(GanInvError, match="without training images"):
+        style_position(gan, "stone")

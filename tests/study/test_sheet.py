@@ -37,3 +37,14 @@ def test_the_terminal_gets_columns():
 def test_a_row_of_another_length_is_refused():
     with pytest.raises(ValueError, match="2 cells for 3 columns"):
         Sheet(["a", "b", "c"], [["1", "2"]], "")
+
+
+def test_rows_come_one_after_the_other():
+    sheet = Sheet(["", "MSE"], caption="Errors.")
+    sheet.add("W", "0.1")
+    sheet.add("W+", "0.02")
+    assert sheet.rows == [["W", "0.1"], ["W+", "0.02"]]
+    with pytest.raises(ValueError, match="3 cells for 2 columns"):
+        sheet.add("S", "0.3", "0.4")
+    page = ElementTree.fromstring(sheet._repr_html_())
+    assert [th.text for th in page.iter("th") if th.get("scope") == "col"] == ["MSE"]  # no header without words

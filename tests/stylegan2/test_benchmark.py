@@ -25,6 +25,12 @@ def test_the_forms_agree(benchmark, size):
     )
     benchmark.check(benchmark.MODULATION, [x, weight, styles])
     benchmark.check(benchmark.UPSAMPLING, [x, weight])
+    benchmark.check(benchmark.TO_RGB, [x, torch.randn(3, 3, 1, 1, requires_grad=True), styles])
+
+
+def test_the_orders_agree(benchmark):
+    torch.manual_seed(0)
+    benchmark.check(*benchmark.whole_network("16x64x2"))
 
 
 def test_a_form_that_differs_is_found(benchmark):

@@ -13,6 +13,8 @@ class ganinvGenerator {
     this.engine = engine;
     Object.assign(this, { zDim: model.z_dim, wDim: model.w_dim, numWs: model.num_ws, resolution: model.resolution });
     this.wAvg = Float32Array.from(model.w_avg);
+    this.styles = Object.values(model.styles).reduce((sum, size) => sum + size, 0); // numbers in S
+    this.unmoved = new Float32Array(this.styles);
   }
 
   /** Standard normal numbers (Box and Muller). */
@@ -36,8 +38,13 @@ class ganinvGenerator {
     return ws.map((value, i) => this.wAvg[i % this.wDim] + psi * (value - this.wAvg[i % this.wDim]));
   }
 
-  async image(ws) {
-    return (await this.engine.run("synthesis", { ws: ganinvTensor(ws, [1, this.numWs, this.wDim]) })).image;
+  /** What the networks take: the code, and how far the styles are moved besides (an edit in S). */
+  feeds(ws, shift = this.unmoved) {
+    return { ws: ganinvTensor(ws, [1, this.numWs, this.wDim]), shift: ganinvTensor(shift, [1, this.styles]) };
+  }
+
+  async image(ws, shift) {
+    return (await this.engine.run("synthesis", this.feeds(ws, shift))).image;
   }
 }
 

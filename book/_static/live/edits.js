@@ -1,11 +1,12 @@
 /* Edits of a code: how far it is pulled to the mean face, styles of another face, and the named directions, where the model brings any along. */
 "use strict";
 
-/** Controls for edits; `begin(ws)` sets the code, `code()` gives the edited one, `describe()` says it in words; `changed` is called on a change. */
+/** Controls for edits; `begin(ws)` sets the code, `code()` gives the edited one (`code(ws)` that of another), `shift()` how far it moves the styles
+    besides, `describe()` says it in words; `changed` is called on a change. */
 async function ganinvEdits(G, model, changed) {
   const { make } = ganinvLive;
   const { button, slider } = ganinvControls;
-  const directions = model.directions ? (await model.read("directions")).directions : [];
+  const directions = await model.read("directions"); // {label, ws or shift: one standard deviation}
   const state = { psi: 1, mix: 0, strengths: directions.map(() => 0) };
   let ws = G.ws(G.wAvg), other = G.ws(await G.w(G.z()));
   const first = Math.min(6, G.numWs - 1); // the layers from here on are the fine ones: colours
@@ -25,14 +26,19 @@ async function ganinvEdits(G, model, changed) {
 
   element.reset = reset;
   element.begin = (code) => { ws = code; reset(); };
-  element.code = () => {
-    const moved = ws.slice();
-    directions.forEach(({ step }, i) => { // [num_ws * w_dim], one standard deviation
-      if (state.strengths[i]) for (let k = 0; k < moved.length; k++) moved[k] += state.strengths[i] * step[k];
+  /** A code, or a shift of the styles, moved along the directions of that kind: `key` is "ws" or "shift". */
+  const along = (start, key) => {
+    const moved = start.slice();
+    directions.forEach(({ [key]: step }, k) => {
+      if (step && state.strengths[k]) for (let i = 0; i < moved.length; i++) moved[i] += state.strengths[k] * step[i];
     });
-    const share = Array.from({ length: G.numWs }, (_, i) => (i >= first ? state.mix : 0));
-    return G.truncate(ganinvLerp(moved, other, share, G.wDim), state.psi);
+    return moved;
   };
+  element.code = (code = ws) => {
+    const share = Array.from({ length: G.numWs }, (_, i) => (i >= first ? state.mix : 0));
+    return G.truncate(ganinvLerp(along(code, "ws"), other, share, G.wDim), state.psi);
+  };
+  element.shift = () => along(G.unmoved, "shift");
   element.describe = () => {
     const parts = directions.map(({ label }, i) => (state.strengths[i] ? `${label} ${state.strengths[i].toFixed(1)} σ` : ""));
     if (state.psi !== 1) parts.push(`${Math.round(100 - 100 * state.psi)} % of the way to the mean face`);

@@ -70,8 +70,13 @@ const ganinvLive = (() => {
         feeds[key] = { data: all.slice(at, at + count), dims };
         at += count;
       }
-      return { names: Object.keys(feeds), shapes: listed.map(([, dims]) => dims), values: Object.values(feeds).map(({ data }) => data), feeds };
+      const tuned = listed.filter(([, , fixed]) => !fixed), fixed = listed.filter(([, , fixed]) => fixed).map(([key]) => [key, feeds[key]]);
+      return { // `fixed` are the noise maps, which tuning leaves alone
+        names: tuned.map(([key]) => key), shapes: tuned.map(([, dims]) => dims), values: tuned.map(([key]) => feeds[key].data),
+        fixed: Object.fromEntries(fixed), feeds,
+      };
     };
+    manifest.files = read;
     manifest.read = async (part) => JSON.parse(text((await read(part))[`${part}.json`]));
     return manifest;
   }

@@ -13,7 +13,7 @@ ganinvLive.register("near-perfect", async (panel, { model: name, say }) => {
 
   // the generator with the weights that the tuner has at the moment
   const G = new ganinvGenerator(engine, model);
-  G.image = async (code) => ({ data: (await engine.ask("tune-draw", { code })).image, dims: [1, 3, n, n] });
+  G.image = async (code, shift = G.unmoved) => ({ data: (await engine.ask("tune-draw", { code, shift })).image, dims: [1, 3, n, n] });
 
   const photoShown = ganinvPictures.canvas(n, 144, "Your photo: none yet");
   const startShown = ganinvPictures.canvas(n, 144, "The start: none yet");
@@ -56,7 +56,7 @@ ganinvLive.register("near-perfect", async (panel, { model: name, say }) => {
 
   let resting = 0;
   const redraw = ganinvLatest(async () => {
-    const image = await G.image(edits.code());
+    const image = await G.image(edits.code(), edits.shift());
     ganinvPictures.draw(shown, image);
     shown.setAttribute("aria-label", edits.describe());
     clearTimeout(resting);
@@ -72,7 +72,7 @@ ganinvLive.register("near-perfect", async (panel, { model: name, say }) => {
     last = news;
     points.push({ step: news.step, mse: news.mse });
     plot();
-    ganinvPictures.draw(shown, news);
+    ganinvPictures.draw(shown, { data: news.image });
     const words = `Step ${news.step} of ${news.steps}, ${news.seconds.toFixed(0)} s: mean squared error ${news.mse.toPrecision(3)}`;
     shown.setAttribute("aria-label", `What the clone draws. ${words}`);
     if (news.rested || performance.now() - spoken > 5000) { // not more often, for who listens
@@ -87,7 +87,7 @@ ganinvLive.register("near-perfect", async (panel, { model: name, say }) => {
 
   /** Where the tuning starts: the encoder's estimate, or the mean code where there is no encoder. */
   async function estimate() {
-    let ws = G.ws(G.wAvg), image = { data: (await engine.run("drawing", { ws: ganinvTensor(ws, [1, G.numWs, G.wDim]), ...weights.feeds })).image.data };
+    let ws = G.ws(G.wAvg), image = (await engine.run("drawing", { ...G.feeds(ws), ...weights.feeds })).image;
     const encoder = model.encoders[config.encoder];
     if (!encoder) return [ws, image];
     await model.open(engine, `encoder-${config.encoder}`);
@@ -95,7 +95,7 @@ ganinvLive.register("near-perfect", async (panel, { model: name, say }) => {
       const images = encoder.in_channels === 6 ? ganinvTensor([...photo.data, ...image.data], [1, 6, n, n]) : photo;
       const { offsets } = await engine.run(`encoder-${config.encoder}`, { images });
       ws = ws.map((value, k) => value + offsets.data[k]);
-      image = (await engine.run("drawing", { ws: ganinvTensor(ws, [1, G.numWs, G.wDim]), ...weights.feeds })).image;
+      image = (await engine.run("drawing", { ...G.feeds(ws), ...weights.feeds })).image;
     }
     return [ws, image];
   }
@@ -113,9 +113,9 @@ ganinvLive.register("near-perfect", async (panel, { model: name, say }) => {
     points = [{ step: 0, mse: ganinvPictures.meanSquare(photo, initial) }];
     plot();
     const { z_dim, w_dim, num_ws, resolution } = model;
-    const { names, shapes, values } = weights;
+    const { names, shapes, values, fixed } = weights;
     const told = { ...config, z_dim, w_dim, num_ws, resolution, show_ms: calm() ? 4000 : 250 };
-    await engine.ask("tune-begin", { names, shapes, values, ws, target: photo.data, config: told });
+    await engine.ask("tune-begin", { names, shapes, values, fixed, styles: G.styles, ws, target: photo.data, config: told });
     set("ready");
     say("Ready to tune.");
     go.focus();

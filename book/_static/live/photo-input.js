@@ -51,12 +51,10 @@ async function ganinvPhotoInput(engine, model, say, found) {
     row.append(camera, video);
   }
 
-  for (const [name, pixels] of Object.entries(model.portraits ?? {})) {
-    const words = name.replaceAll("_", " ").replace(/\b\w/g, (letter) => letter.toUpperCase());
-    row.append(ganinvControls.button(words, async () => {
+  for (const name of Object.keys(model.portraits)) {
+    row.append(ganinvControls.button(ganinvPortraitName(name), async () => {
       try {
-        const bytes = Uint8Array.from(atob(pixels), (letter) => letter.charCodeAt(0)); // framed already: [3, n, n]
-        await found(ganinvTensor(Float32Array.from(bytes, (value) => value / 127.5 - 1), [1, 3, n, n]));
+        await found(ganinvPortrait(model, name));
       } catch (problem) {
         report(problem);
       }
@@ -64,4 +62,15 @@ async function ganinvPhotoInput(engine, model, say, found) {
   }
   return row;
 }
+
+/** What a portrait is called. */
+const ganinvPortraitName = (key) => key.replaceAll("_", " ").replace(/\b\w/g, (letter) => letter.toUpperCase());
+
+/** A portrait that the model brings along, framed already, as an image [1, 3, n, n]. */
+function ganinvPortrait(model, key) {
+  const bytes = Uint8Array.from(atob(model.portraits[key]), (letter) => letter.charCodeAt(0)), n = model.resolution;
+  return ganinvTensor(Float32Array.from(bytes, (value) => value / 127.5 - 1), [1, 3, n, n]);
+}
 window.ganinvPhotoInput = ganinvPhotoInput;
+window.ganinvPortrait = ganinvPortrait;
+window.ganinvPortraitName = ganinvPortraitName;

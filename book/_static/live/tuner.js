@@ -4,7 +4,7 @@
 
 /* Adds commands to the worker of engine.js; its text is taken, so it may use nothing from outside. */
 function ganinvTuner(self, { commands, sessions }) {
-  let names, shapes, original, tuned, ws, ws0, target, config, squares, means, step, seconds, running, history;
+  let names, shapes, fixed, unmoved, original, tuned, ws, ws0, target, config, squares, means, step, seconds, running, history;
   const tensor = (data, dims) => new ort.Tensor("float32", data, dims);
   const dims = () => [1, config.num_ws, config.w_dim];
 
@@ -14,7 +14,8 @@ function ganinvTuner(self, { commands, sessions }) {
     return Object.fromEntries(Object.entries(found).map(([key, value]) => [key, value.data]));
   }
   const weights = (values) => Object.fromEntries(names.map((name, i) => [name, tensor(values[i], shapes[i])]));
-  const draw = async (code, values) => (await compute("drawing", { ws: tensor(code, dims()), ...weights(values) })).image;
+  const draw = async (code, values, shift = unmoved) =>
+    (await compute("drawing", { ws: tensor(code, dims()), shift: tensor(shift, [1, shift.length]), ...weights(values), ...fixed })).image;
   const gradients = (code, image, recon, l2) => compute("tuning", {
     ws: tensor(code, dims()),
     target: tensor(image, [1, 3, config.resolution, config.resolution]),
@@ -101,6 +102,8 @@ function ganinvTuner(self, { commands, sessions }) {
   Object.assign(commands, {
     "tune-begin"(told) {
       ({ names, shapes, config, target } = told);
+      fixed = Object.fromEntries(Object.entries(told.fixed).map(([name, { data, dims }]) => [name, tensor(data, dims)]));
+      unmoved = new Float32Array(told.styles);
       original = told.values;
       tuned = original.map((values) => values.slice());
       ws = told.ws.slice();
@@ -111,7 +114,7 @@ function ganinvTuner(self, { commands, sessions }) {
     },
     "tune-go"() { if (!running) run(); },
     "tune-stop"() { running = false; },
-    "tune-draw": async ({ code }) => ({ image: await draw(code, tuned) }),
+    "tune-draw": async ({ code, shift }) => ({ image: await draw(code, tuned, shift) }),
     "tune-result": () => ({ names, shapes, original, tuned, ws, ws0, history, seconds }),
   });
 }

@@ -9,7 +9,7 @@ ganinvLive.register("your-photo", async (panel, { model: name, say }) => {
   if (!Object.keys(model.encoders).length) throw new Error(`the generator ${name} has no encoder yet`);
   const G = await ganinvGenerator.of(engine, model);
   const n = G.resolution, STEPS = 3, opened = new Set();
-  let photo = null, encoder = Object.keys(model.encoders)[0], error = NaN;
+  let photo = null, encoder = Object.keys(model.encoders)[0], error = NaN, turn = 0;
 
   const frame = ganinvPictures.canvas(n, 144, "Your photo, framed: none yet");
   const passes = make("div", { class: "live-pictures" });
@@ -19,15 +19,16 @@ ganinvLive.register("your-photo", async (panel, { model: name, say }) => {
   edits.hidden = true;
   let shown = 0;
   const draw = ganinvLatest(async () => {
-    const image = await G.image(edits.code());
+    const image = await G.image(edits.code(), edits.shift());
     ganinvPictures.draw(edited, image);
     edited.setAttribute("aria-label", edits.describe());
     clearTimeout(shown); // read out when the hand rests
-    shown = setTimeout(() => say(`${edits.describe()} Mean squared error of the reconstruction: ${error.toFixed(4)}.`), 500);
+    shown = setTimeout(() => say(`${edits.describe()} Mean squared error of the reconstruction by ${encoder}: ${error.toFixed(4)}.`), 500);
   });
 
   /** One pass of pSp or e4e, several of ReStyle, which sees its own reconstruction beside the photo. */
   async function invert() {
+    const mine = ++turn, late = () => mine !== turn; // another photo or encoder was chosen meanwhile
     const part = `encoder-${encoder}`, { in_channels: channels } = model.encoders[encoder];
     if (!opened.has(part)) {
       say(`Loading ${encoder} …`);
@@ -35,6 +36,7 @@ ganinvLive.register("your-photo", async (panel, { model: name, say }) => {
       opened.add(part);
     }
     let ws = G.ws(G.wAvg), image = await G.image(ws);
+    if (late()) return;
     passes.replaceChildren();
     const show = (title) => {
       error = ganinvPictures.meanSquare(photo, image);
@@ -48,6 +50,7 @@ ganinvLive.register("your-photo", async (panel, { model: name, say }) => {
       const { offsets } = await engine.run(part, { images });
       ws = ws.map((value, i) => value + offsets.data[i]);
       image = await G.image(ws);
+      if (late()) return;
       show(channels === 6 ? `pass ${step}` : encoder);
     }
     edits.begin(ws);

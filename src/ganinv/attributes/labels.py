@@ -34,6 +34,7 @@ class Attribute:
         mirrored: 1, or -1 where the value of the mirror image has the opposite sign.
         binary: whether it is there or not (the value is a log-odds), and not more or less of it.
         colour: whether it is a colour, which a change of the image's colours changes.
+        of: attributes that it is computed from: where these change, it changes by definition.
     """
 
     name: str
@@ -43,12 +44,16 @@ class Attribute:
     mirrored: float = 1.0
     binary: bool = False
     colour: bool = False
+    of: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "of", tuple(self.of))  # a list, where it comes from a file
 
 
 ATTRIBUTES = (
     Attribute("smile", "blendshape, 0 to 1", "smiling", "not smiling"),
     Attribute("mouth_open", "blendshape, 0 to 1", "mouth open", "mouth closed"),
-    Attribute("anger", "σ", "angry", "calm"),
+    Attribute("anger", "σ", "angry", "calm", of=("smile",)),
     Attribute("age", "years", "older", "younger"),
     Attribute("gender", "σ", "presenting as a man", "presenting as a woman"),
     Attribute("yaw", "degrees", "nose to the image's right", "nose to the image's left", MIRRORED),

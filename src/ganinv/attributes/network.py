@@ -50,6 +50,11 @@ class AttributeNetwork(Head):
     def names(self) -> tuple[str, ...]:
         return tuple(attribute.name for attribute in self.attributes)
 
+    @property
+    def made_of(self) -> dict[str, tuple[str, ...]]:
+        """Which attributes are computed from which."""
+        return {attribute.name: attribute.of for attribute in self.attributes}
+
     def index(self, name: str) -> int:
         """The column of an attribute.
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 # In the order in which help lists the commands.
 from . import invert, edit, recover, compare, ablate, study_edits, study_recovery, methods, models, inspect  # isort: skip
-from . import convert, train_data, train_gan, train_encoder, train_labels, train_attributes, train_directions  # isort: skip
+from . import convert, train_data, train_gan, train_domain, train_encoder  # isort: skip
+from . import train_labels, train_attributes, train_directions  # isort: skip
 from .app import app, main
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "train_attributes",
     "train_data",
     "train_directions",
+    "train_domain",
     "train_encoder",
     "train_gan",
     "train_labels",

@@ -17,7 +17,7 @@ Wu et al. (2021). The price is a differentiable judge, and what a direction is w
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
@@ -48,6 +48,7 @@ class Gradients:
         identity: the same of random combinations of the embedding's entries, ``[N, P, C]``; P is 0 without a recogniser.
         sigma: standard deviation of each channel, ``[C]``, and ``mean``.
         generator: ``sha256`` of the bundle.
+        made_of: which attributes are computed from which, ``{name: names}``.
     """
 
     names: tuple[str, ...]
@@ -57,6 +58,13 @@ class Gradients:
     sigma: Tensor
     mean: Tensor
     generator: str
+    made_of: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def others(attributes: Attributes | Gradients, target: str) -> list[int]:
+    """The attributes that an edit of ``target`` should leave alone: all others but those that are computed from it (the judge's ``made_of``)."""
+    made_of = getattr(attributes, "made_of", {})
+    return [i for i, name in enumerate(attributes.names) if name != target and target not in made_of.get(name, ())]
 
 
 def gradients(
@@ -96,7 +104,9 @@ def gradients(
     J = torch.cat(found)
     sizes = {name: len(statistics[name][0]) for name in layers}
     identities = torch.cat(who) if who else J[:, :0]
-    return Gradients(tuple(attributes.names), sizes, J, identities, sigma, mean, gan.sha256)
+    return Gradients(
+        tuple(attributes.names), sizes, J, identities, sigma, mean, gan.sha256, getattr(attributes, "made_of", {})
+    )
 
 
 def _gradients(scalars: list[Tensor], inputs: list[Tensor]) -> Tensor:
@@ -109,7 +119,7 @@ def isolated(
     found: Gradients,
     name: str,
     keep_identity: float = 1.0,
-    ridge: float = 1.0,
+    ridge: float = 0.3,
 ) -> Direction:
     r"""The direction of an attribute; a step of one is one standard deviation of the attribute, to first order.
 
@@ -124,7 +134,7 @@ def isolated(
     J = found.attributes.double()
     j = J[:, k].mean(dim=0)
     M = (keep_identity / max(found.identity.shape[1], 1)) * _moment(found.identity.double()) / len(J)
-    for i in range(len(found.names)):
+    for i in (k, *others(found, name)):
         M += _moment(J[:, [i]] - j if i == k else J[:, [i]]) / len(J)  # of the target: how unequally codes follow
     M += ridge * M.diagonal().mean() * torch.eye(len(j), dtype=M.dtype, device="cpu")
     u = torch.linalg.solve(M, j)

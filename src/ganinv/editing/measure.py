@@ -8,7 +8,8 @@ The *attribute dependency* of Wu et al. (2021, section 5.1) of an edit with targ
     \text{mean-AD} = \operatorname{mean}_i \mathrm{AD}_i, \quad \text{max-AD} = \max_i \mathrm{AD}_i
 
 with :math:`\Delta l_i` the change of attribute i's score by the edit and :math:`\sigma(l_i)` its spread over random images; it is read off at
-the same change of the target, here at :data:`GOAL` standard deviations. *Latent editing consistency* (Tov et al. 2021, section 5) inverts the
+the same change of the target, here at :data:`GOAL` standard deviations. (What is computed from the target, as anger is partly from a smile, is not
+counted: it changes by definition.) *Latent editing consistency* (Tov et al. 2021, section 5) inverts the
 edited image, takes the edit back, and asks how far from the start that is:
 
 .. math:: \mathrm{LEC} = \lVert E(\hat x_{+t\sigma v}) - t\,\sigma v - E(\hat x) \rVert
@@ -25,8 +26,8 @@ import torch
 from torch import Tensor
 
 from ..errors import GanInvError
-from ..inversion.result import distance
 from .direction import Direction, Edit
+from .gradients import others
 
 if TYPE_CHECKING:
     from ..zoo import Bundle
@@ -126,14 +127,14 @@ def change(
     """
     names = list(attributes.names)
     start = scores_of(before, attributes)
-    others = [i for i, name in enumerate(names) if name != target]
+    rest = others(attributes, target)
     rows: dict[str, list[float]] = {key: [] for key in ("shift", "mean_ad", "max_ad", "identity")}
     changes: dict[str, list[float]] = {name: [] for name in names}
     with torch.no_grad():
         who = None if identity is None else torch.cat([identity(x.clamp(-1, 1)).cpu() for x in before.split(BATCH)])
         for images in after.values():
             moved = scores_of(images, attributes) - start
-            dependency = moved.abs().mean(dim=0)[others]
+            dependency = moved.abs().mean(dim=0)[rest]
             rows["shift"].append(moved[:, names.index(target)].mean().item() if target in names else float("nan"))
             rows["mean_ad"].append(dependency.mean().item())
             rows["max_ad"].append(dependency.max().item())
@@ -229,6 +230,8 @@ def editing_consistency(
     """
     if isinstance(direction.step, Mapping):
         raise GanInvError(f"{direction.name} is a direction of S: latent editing consistency is of codes.")
+    from ..inversion.result import distance  # which imports the edits that it renders
+
     start, end = encode(before), encode(after)
     back = direction.at(-strength).codes(end, lambda ws: {})[0]
     rows = slice(None) if direction.layers is None else list(direction.layers)

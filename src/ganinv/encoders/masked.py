@@ -5,34 +5,43 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .style import INPUT_SIZE, WIDTHS, Trunk
+from ..errors import GanInvError
+from .style import StyleEncoder
 
 
 class MaskedEncoder(nn.Module):
     """Images and their masks to one vector a layer, what is added to ``w_avg``: ``[N, num_ws, w_dim]``.
 
-    The paper's is a ResNet-34 of four input channels, at 256 px; here it is the residual trunk that pSp has, too, at the generator's resolution.
-    Kept: a 1x1 convolution to all the vectors' entries, and their means over the image. That the result is an offset from ``w_avg`` is ours.
+    Kept of the paper's: a residual network that is given the mask as a fourth channel, so that it can tell a hidden pixel from a grey one. The
+    paper's is a ResNet-34 at 256 px that ends in the means of a map of codes; here it is pSp's network
+    (:class:`~ganinv.encoders.style.StyleEncoder`) at the generator's resolution, so that it can begin as pSp, which it is where nothing is hidden
+    and nothing was learned yet. That the result is an offset from ``w_avg`` is ours.
     """
 
     def __init__(self, resolution: int, num_ws: int, w_dim: int):
         super().__init__()
         self.config: dict[str, Any] = dict(resolution=resolution, num_ws=num_ws, w_dim=w_dim)
         self.num_ws, self.w_dim = num_ws, w_dim
-        self.input_size = min(resolution, INPUT_SIZE)
-        self.trunk = Trunk(in_channels=4)
-        self.head = nn.Conv2d(WIDTHS[-1], num_ws * w_dim, 1)
-        for parameter in self.head.parameters():
-            parameter.data.mul_(0.1)  # begin near w_avg
-        self.to(memory_format=torch.channels_last)
+        self.body = StyleEncoder(resolution, num_ws, w_dim, in_channels=4)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """Offsets from images ``[N, 3, R, R]`` in [-1, 1] and masks ``[N, 1, R, R]``, 1 where a pixel is known."""
-        x = torch.cat([x * mask, mask], dim=1)
-        if x.shape[-1] > self.input_size:
-            x = F.interpolate(x, size=(self.input_size, self.input_size), mode="area")
-        features = self.trunk(x.contiguous(memory_format=torch.channels_last))[-1]
-        return self.head(features).mean(dim=(2, 3)).unflatten(1, (self.num_ws, self.w_dim))
+        return self.body(torch.cat([x * mask, mask], dim=1))
+
+    @torch.no_grad()
+    def begin_as(self, start: StyleEncoder) -> None:
+        """Take over pSp's weights, and pay no attention to the mask yet.
+
+        Raises:
+            GanInvError: it is an encoder of another form, such as e4e's.
+        """
+        if start.config != self.body.config | {"in_channels": 3}:
+            raise GanInvError(
+                "Ensemble's encoder begins as one of pSp for the same generator: train that first, or leave out --start."
+            )
+        own, given = self.body.state_dict(), start.state_dict()
+        stem = "trunk.stem.0.weight"
+        given[stem] = torch.cat([given[stem].to(own[stem]), torch.zeros_like(own[stem][:, 3:])], dim=1)
+        self.body.load_state_dict(given)

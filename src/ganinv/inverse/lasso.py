@@ -39,12 +39,15 @@ class Lasso(Checked):
     r"""Attributes:
     basis: ``"dct"`` or ``"wavelet"``.
     wavelet: which of PyWavelets', as deep as it fits the image, periodic at its edges.
-    weight: :math:`\lambda`, for images in [-1, 1] and operators of gain 1.
+    weight: :math:`\lambda`, for images in [-1, 1] and operators of gain 1. Ours, no paper's. The best depends on m: of .01, .05, .1 and .2, on two
+        held-out faces and the two real portraits with Gaussian measurements and 200 steps, cosines had the least MSE at .2 for m = 200 (.229, after
+        .239 at .01) and m = 1,000 (.108, after .152), and at .01 for m = 4,000 (.026, and .028 at .2). .1 was never
+        more than 1.2 % above the best of the four, for wavelets 4.5 %.
     """
 
     basis: Annotated[str, one_of("dct", "wavelet")] = "dct"
     wavelet: str = "db4"
-    weight: Weight = 0.01
+    weight: Weight = 0.1
     steps: Count = 500
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 from .ablation import Ablation, Ordering, ablate
 from .claims import Claim, claims
 from .comparison import compare
-from .domains import domain_distance, domains
+from .domains import STYLES, domain_distance, domains, style_position, styled_reference
 from .held import Verdict, correlated, held, together, within
 from .photos import load_photos, photo_set
 from .recovery import RecoveryStudy, crossover, recovery
@@ -25,6 +25,7 @@ from .table import Row, Study
 from .tasks import Failure, Variant
 
 __all__ = [
+    "STYLES",
     "Ablation",
     "Claim",
     "Failure",
@@ -45,6 +46,8 @@ __all__ = [
     "load_photos",
     "photo_set",
     "recovery",
+    "style_position",
+    "styled_reference",
     "together",
     "within",
 ]

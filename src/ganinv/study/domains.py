@@ -1,13 +1,15 @@
 r"""Pictures at a growing distance from what a generator was trained on, and that distance.
 
 Everything is drawn from files in the wheel of scikit-image: a portrait (NASA's of Eileen Collins, public domain), what can be made of it without
-another picture (grey, stone, a pencil drawing), a head on an ancient coin, a cat, and a wall of bricks.
+another picture (grey, stone, a pencil drawing), a head that somebody has sculpted (on an ancient coin), a cat, a motorbike, and a wall of bricks. The
+last is noise, in which there is nothing at all.
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from typing import cast
 
 import numpy as np
 import torch
@@ -16,7 +18,9 @@ from PIL import Image
 from torch import Tensor
 
 from ..devices import randn
+from ..errors import GanInvError
 from ..perception.features import feature_extractor, resize
+from ..perception.frechet import feature_statistics
 from ..photos import ImageWarning, from_uint8, load_target, to_uint8
 from ..report import ManifoldCheck
 from ..zoo import Bundle
@@ -51,10 +55,13 @@ def domains(gan: Bundle) -> Photos:
         "drawing": drawing(portrait),
         "coin": coin,
         "cat": load_target(Image.fromarray(data.chelsea()), size, "center"),
+        "motorbike": load_target(Image.fromarray(data.stereo_motorcycle()[0]), size, "center"),
         "bricks": load_target(Image.fromarray(data.brick()), size, "center"),
     }
     heldout = {} if gan.heldout is None else {"held-out": from_uint8(gan.heldout[:1])}
-    return heldout | {name: resize(picture, gan.resolution).clamp(-1, 1) for name, picture in pictures.items()}
+    noise = randn([1, 3, gan.resolution, gan.resolution], torch.Generator().manual_seed(0)) / 2
+    reduced = {name: resize(picture, gan.resolution).clamp(-1, 1) for name, picture in pictures.items()}
+    return heldout | reduced | {"noise": noise.clamp(-1, 1)}
 
 
 def drawing(x: Tensor) -> Tensor:
@@ -77,6 +84,63 @@ def stone(x: Tensor) -> Tensor:
     grain = _blur(randn([1, 1, size, size], torch.Generator().manual_seed(0), x.device), size / 256)
     colour = x.new_tensor([0.86, 0.84, 0.80])[:, None, None]
     return (0.75 * shade + 0.25 * height + 0.03 * grain / grain.std()).clamp(0, 1) * colour * 2 - 1
+
+
+STYLES: dict[str, Callable[[Tensor], Tensor]] = {"drawing": drawing, "stone": stone}
+"""What a whole domain can be made of, from its photos: functions of ``[N, 3, H, W]`` in [-1, 1]."""
+
+
+def styled_reference(gan: Bundle, style: str, n: int | None = None) -> Tensor:
+    """The bundle's (first ``n``) training images in one of the :data:`STYLES`, uint8 ``[M, 3, R, R]``.
+
+    Raises:
+        GanInvError: there is no such style, or the bundle has no training images.
+    """
+    if style not in STYLES:
+        raise GanInvError(f"there is no style {style!r}: choose from {', '.join(STYLES)}.")
+    if gan.reference is None:
+        raise GanInvError(f"{gan.name} comes without training images, of which a {style} could be made.")
+    return torch.cat([to_uint8(STYLES[style](from_uint8(batch))) for batch in gan.reference[:n].split(64)])
+
+
+def style_position(gan: Bundle, style: str, n: int | None = None) -> Callable[[Tensor], np.ndarray]:
+    r"""How far images are on the way from photos to a style, a function of ``[N, 3, R, R]`` in [-1, 1] that gives ``[N]``.
+
+    .. math::
+
+        s(x) = \frac{(f - \mu_0)^\top \Sigma^{-1} (\mu_1 - \mu_0)}{(\mu_1 - \mu_0)^\top \Sigma^{-1} (\mu_1 - \mu_0)}
+
+    the place of an image's features :math:`f` along Fisher's linear discriminant (1936) between the training images (mean :math:`\mu_0`) and the same
+    images in that style (:math:`\mu_1`), :math:`\Sigma` being the mean of both covariances, moved a little towards a multiple of the identity as in
+    :func:`domain_distance`. Training images are at 0 on average, their styled versions at 1.
+
+    Args:
+        n: of the training images only the first so many.
+
+    Raises:
+        GanInvError: as :func:`styled_reference`, or the features cannot be had.
+    """
+    others = feature_statistics(styled_reference(gan, style, n))
+    photos = feature_statistics(cast("Tensor", gan.reference)[:n])
+    extract = feature_extractor(photos.features)
+    way = others.mean - photos.mean
+    cov = _shrunk((photos.cov + others.cov) / 2, photos.n + others.n)
+    axis = np.linalg.solve(cov, way)
+    axis /= axis @ way
+
+    @torch.no_grad()
+    def position(images: Tensor) -> np.ndarray:
+        parts = [extract(from_uint8(to_uint8(batch))).cpu().double().numpy() for batch in images.split(64)]
+        return (np.concatenate(parts) - photos.mean) @ axis
+
+    return position
+
+
+def _shrunk(cov: np.ndarray, n: int) -> np.ndarray:
+    """A covariance ``[d, d]`` of ``n`` images, each variance moved towards their mean by d / (d + n)."""
+    d = len(cov)
+    share = d / (d + n)
+    return (1 - share) * cov + share * np.trace(cov) / d * np.eye(d)
 
 
 def _blur(x: Tensor, sigma: float) -> Tensor:
@@ -103,8 +167,7 @@ def domain_distance(gan: Bundle) -> Callable[[Tensor], np.ndarray]:
     statistics, _ = ManifoldCheck(gan).reference
     extract = feature_extractor(statistics.features)
     d, n = len(statistics.mean), statistics.n
-    share = d / (d + n)
-    cov = (1 - share) * statistics.cov + share * np.trace(statistics.cov) / d * np.eye(d)
+    cov = _shrunk(statistics.cov, n)
 
     @torch.no_grad()
     def distance(images: Tensor) -> np.ndarray:

@@ -13,18 +13,24 @@ class Sheet:
 
     Args:
         head: names of the columns; the first column names the rows.
-        rows: the cells, as they are to be shown.
+        rows: the cells, as they are to be shown; more come by :meth:`add`.
         caption: what the table shows and how its numbers were measured, plain text.
 
     Raises:
         ValueError: a row is not as long as ``head``.
     """
 
-    def __init__(self, head: Sequence[str], rows: Iterable[Sequence[str]], caption: str):
-        self.head, self.rows, self.caption = list(head), [list(row) for row in rows], caption
-        for row in self.rows:
-            if len(row) != len(self.head):
-                raise ValueError(f"a row has {len(row)} cells for {len(self.head)} columns: {row}")
+    def __init__(self, head: Sequence[str], rows: Iterable[Sequence[str]] = (), caption: str = ""):
+        self.head, self.caption = list(head), caption
+        self.rows: list[list[str]] = []
+        for row in rows:
+            self.add(*row)
+
+    def add(self, *row: str) -> None:
+        """Add a row. Raises ``ValueError`` unless it is as long as the head."""
+        if len(row) != len(self.head):
+            raise ValueError(f"a row has {len(row)} cells for {len(self.head)} columns: {list(row)}")
+        self.rows.append(list(row))
 
     @property
     def numeric(self) -> list[bool]:
@@ -39,7 +45,7 @@ class Sheet:
             filled = [f'<{tag} style="text-align: {side}">{escape(cell)}</{tag[:2]}>' for tag, side, cell in cells]
             return f"<tr>{''.join(filled)}</tr>"
 
-        head = line(self.head, ['th scope="col"'] * len(self.head))
+        head = line(self.head, ['th scope="col"' if cell else "td" for cell in self.head])  # an empty header is none
         tags = ['th scope="row"', *["td"] * (len(self.head) - 1)]
         body = "".join(line(row, tags) for row in self.rows)
         caption = escape(self.caption)

@@ -6,31 +6,29 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..devices import rand, randn
 from ..encoders.masked import MaskedEncoder
+from ..encoders.style import StyleEncoder
 from ..run import Callback, Loop, Resume, alone
 from ..settings import Count, Share, Weight
 from ..zoo import Bundle
-from .encoders import Batches, EncoderConfig, Losses, Recipe, Run, learning_rate, warm_start
+from .encoders import Batches, EncoderConfig, Losses, Recipe, Run, learning_rate
 
 
 @dataclass
 class EnsembleConfig(EncoderConfig):
-    """The authors' weights, on generated images alone: pixels, latent and similarity 1 each, and the perceptual distance an eighth of their 1. Their
-    similarity is a face recognition network's; their latent term is a mean over dimensions, ours a part of the variance of w. (They train at
-    1e-4, 1,500 times 1,600 images.) All losses compare with the whole image, so the encoder learns to fill in what it does not see.
+    """pSp's weights and images, from pSp's encoder on. The authors weigh pixels, perceptual distance, latent and similarity (a face recognition
+    network's) 1 each, and train at 1e-4 on 1,500 times 1,600 generated images alone: an encoder that has to fill in and has seen no photo is weaker
+    than pSp where nothing is hidden. All losses compare with the whole image, so the encoder learns to fill in what it does not see.
 
     Attributes:
         unmasked: part of the images that nothing is hidden of. Ours, as is the form of the masks: see :func:`random_masks`.
     """
 
-    steps: Count = 800
-    real: Share = 0.0
-    lambda_perceptual: Weight = 0.125
-    lambda_similarity: Weight = 1.0
-    lambda_latent: Weight = 1.0
+    steps: Count = 1500
+    lr: Weight = 5e-4
     unmasked: Share = 0.25
 
 
@@ -40,14 +38,15 @@ def train_ensemble(
     config: EnsembleConfig | None = None,
     callback: Callback | None = None,
     resume: Resume | None = None,
-    start: nn.Module | None = None,
+    start: StyleEncoder | None = None,
 ) -> Run:
-    """Train an encoder for ``gan``; with ``start``, from the trunk of another."""
+    """Train an encoder for ``gan``; with ``start``, from pSp's on."""
     config = config or EnsembleConfig()
     G, w_avg = gan.G, gan.G.mapping.w_avg
     torch.manual_seed(config.seed)
     encoder = gan.place(MaskedEncoder(G.img_resolution, G.num_ws, G.w_dim))
-    warm_start(encoder, start)
+    if start is not None:
+        encoder.begin_as(start)
     batches, losses = Batches(gan, config), Losses(gan, config)
     random = torch.Generator().manual_seed(config.seed + 1)
     adam = torch.optim.Adam(encoder.parameters(), lr=config.lr, foreach=True)
