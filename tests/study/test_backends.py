@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import socket
+import warnings
 
 import joblib
 import pytest
@@ -69,6 +70,14 @@ def test_a_dask_cluster_of_its_own():
 
 def test_one_job_is_this_process():
     assert list(spread([joblib.delayed(os.getpid)() for _ in range(3)])) == [os.getpid()] * 3
+
+
+def test_a_worker_that_is_started_anew_is_not_spoken_of(recwarn):
+    assert sorted(spread([joblib.delayed(abs)(-i) for i in range(3)], jobs=2)) == [0, 1, 2]
+    warnings.warn(
+        "A worker stopped while some jobs were given to the executor. This can be caused by ...", stacklevel=1
+    )
+    assert not recwarn.list
 
 
 def test_a_worker_that_dies():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -44,6 +45,10 @@ def spread(calls: Calls, jobs: int = 1, backend: str = LOCAL) -> Generator[Any]:
                 for i in range(0, len(calls), workers):
                     yield from parallel(calls[i : i + workers])
         else:
+            # loky starts workers anew whose memory has grown, as it does by tuning, and sometimes warns of it; no task is lost
+            warnings.filterwarnings(
+                "ignore", "A worker stopped while some jobs were given to the executor", UserWarning
+            )
             yield from joblib.Parallel(n_jobs=jobs, batch_size=1, return_as="generator_unordered")(calls)
     except joblib.externals.loky.process_executor.BrokenProcessPool as error:
         raise GanInvError(
