@@ -24,7 +24,7 @@ endif
 
 book: install vendor ## Install, run the notebooks (PROFILE=full or fast, JOBS=2 at a time) and build the pages
 	$(BIN)/python tools/run_notebooks.py --profile $(PROFILE) --jobs $(JOBS)
-	$(BIN)/python tools/export_web.py --model $(MODEL)
+	$(BIN)/python tools/export_web.py --model $(MODEL) --profile $(PROFILE)
 	$(BIN)/python tools/build_book.py --profile $(PROFILE)
 	@echo
 	@echo "The book is ready:  file://$(CURDIR)/$(PAGES)"

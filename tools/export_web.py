@@ -35,6 +35,7 @@ from ganinv.files import write_text
 from ganinv.inversion.near_perfect import NearPerfect, near_perfect
 from ganinv.inversion.result import FORMAT, Inversion, config_dict
 from ganinv.photos import detector, load_target, magnify, tile, to_uint8
+from ganinv.study.profiles import FAST, FULL
 from ganinv.zoo import ASSETS, Bundle
 
 DETECTOR = "face_detector"
@@ -285,18 +286,19 @@ def fresh(folder: Path, key: str) -> bool:
     return False
 
 
-def export_model(model: str, target: Path, name: str | None = None) -> Path:
-    """Export a model to ``target/<name>``, unless what lies there is of the same files; the folder."""
+def export_model(model: str, target: Path, name: str | None = None, profile: str = FULL) -> Path:
+    """Export a model to ``target/<name>``, unless what lies there is of the same files; the folder. In the fast profile its clones are tuned a
+    little only."""
     gan = ganinv.load(model)
     folder, source = target / (name or gan.name), gan.folder or Path(model)
-    key = key_of([source] if source.is_file() else [file for file in source.rglob("*") if file.is_file()])
+    key = key_of([source] if source.is_file() else [file for file in source.rglob("*") if file.is_file()]) + profile
     if fresh(folder, key):
         return folder
     sizes = {network.name: export(network, folder) for network in networks_of(gan)}
     sizes["weights"] = export_weights(gan, folder)
     portraits = {}
     for i, (who, photo) in enumerate(gan.photos.items()):
-        made = kept(gan, load_target(photo, gan.resolution, align="none"), target.with_name("clones"))
+        made = kept(gan, load_target(photo, gan.resolution, align="none"), target.with_name("clones"), profile)
         sizes[f"clones-{i + 1}"] = write_packed(folder, f"clones-{i + 1}", made)
         portraits[who] = read(gan, made)
     sizes["directions"] = deliver(folder, "directions", page_directions(gan))
@@ -332,9 +334,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--model", default="faces64", help="name or folder of the model (default: %(default)s)")
     parser.add_argument("--name", help="what the pages call it (default: its own name)")
     parser.add_argument("--out", type=Path, default=toc.ROOT / "build" / "live", help=argparse.SUPPRESS)
+    parser.add_argument("--profile", choices=(FULL, FAST), default=FULL, help="fast: clones of few steps")
     options = parser.parse_args(arguments)
     try:
-        folders = [export_model(options.model, options.out, options.name), export_detector(options.out)]
+        folders = [
+            export_model(options.model, options.out, options.name, options.profile),
+            export_detector(options.out),
+        ]
     except GanInvError as error:
         raise SystemExit(str(error)) from None
     for folder in folders:

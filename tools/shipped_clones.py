@@ -22,6 +22,7 @@ import ganinv
 from ganinv.files import write_text
 from ganinv.inversion.near_perfect import TUNED_NOISE, NearPerfect, near_perfect
 from ganinv.inversion.result import Inversion, config_dict
+from ganinv.study.profiles import default_config
 from ganinv.stylegan2.controls import NOISE, WEIGHTS, Controls
 from ganinv.zoo import Bundle
 
@@ -93,10 +94,15 @@ def drawn(gan: Bundle, clone: Shipped) -> Inversion:
     return Inversion("near-perfect", gan, torch.zeros(1, 3, size, size), clone.ws, controls)
 
 
-def clones(gan: Bundle, photo: Tensor) -> dict[str, Shipped]:
-    """The clones of a photo ``[1, 3, R, R]``, by kind; without the game, where the model came without its discriminator."""
+def methods(gan: Bundle, profile: str) -> dict[str, NearPerfect]:
+    """How the clones of a model are made: in a fast build with few steps, and without the game, where it came without its discriminator."""
     quiet = {} if gan.D is not None else {"lambda_adv": 0.0, "lambda_global": 0.0}
-    return {kind: shipped(gan, near_perfect(gan, photo, replace(config, **quiet))) for kind, config in METHODS.items()}
+    return {kind: replace(default_config(config, gan, profile), **quiet) for kind, config in METHODS.items()}
+
+
+def clones(gan: Bundle, photo: Tensor, profile: str) -> dict[str, Shipped]:
+    """The clones of a photo ``[1, 3, R, R]``, by kind."""
+    return {kind: shipped(gan, near_perfect(gan, photo, config)) for kind, config in methods(gan, profile).items()}
 
 
 def files(kinds: dict[str, Shipped]) -> dict[str, bytes]:
@@ -126,16 +132,16 @@ def read(gan: Bundle, contents: Mapping[str, bytes]) -> dict[str, Shipped]:
     return found
 
 
-def kept(gan: Bundle, photo: Tensor, folder: Path) -> dict[str, bytes]:
+def kept(gan: Bundle, photo: Tensor, folder: Path, profile: str) -> dict[str, bytes]:
     """The :func:`files` of a photo's clones, which take minutes to make: from ``folder``, where nothing that they come from has changed since."""
     package = Path(ganinv.__file__).parent
     code = [Path(__file__), *(file for part in MADE_BY for file in (package / part).glob("*.py"))]
-    settings = json.dumps({kind: config_dict(config) for kind, config in METHODS.items()}, sort_keys=True)
+    settings = json.dumps({kind: config_dict(config) for kind, config in methods(gan, profile).items()}, sort_keys=True)
     digest = hashlib.sha256(f"{gan.sha256} {settings} {torch.__version__}".encode() + photo.numpy().tobytes())
     for file in sorted(code):
         digest.update(file.read_bytes())
     path = folder / f"{digest.hexdigest()[:32]}.js"
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, packed("clones", files(clones(gan, photo))))
+        write_text(path, packed("clones", files(clones(gan, photo, profile))))
     return unpacked(path.read_text(encoding="utf-8"))
