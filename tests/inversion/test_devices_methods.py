@@ -56,6 +56,15 @@ def assert_the_same(a, b):
     assert all(type(value) in (int, float) for row in a.history for value in row.values())
 
 
+def assert_nearly_the_same(a, b):
+    """Up to rounding: the convolutions of a single image may be added up in another order elsewhere, on some processors."""
+    one, other = contents(a), contents(b)
+    assert here(one)
+    assert here(other)
+    torch.testing.assert_close(one, other, rtol=1e-3, atol=2e-3)
+    assert [row.keys() for row in a.history] == [row.keys() for row in b.history]
+
+
 @pytest.fixture(scope="module")
 def on_the_cpu(tiny_bundle, tiny_targets, short_configs):
     """``on_the_cpu(method)``: two photos inverted there, once a method."""
@@ -152,8 +161,9 @@ def test_the_corners(tiny_bundle, tiny_targets, corner, make_bundle):
 
     gan = dataclasses.replace(tiny_bundle, statistics=feature_statistics(tiny_bundle.reference))
     expected = CORNERS[corner](gan, tiny_targets)
+    same = assert_the_same if len(expected) > 1 else assert_nearly_the_same
     with far():
-        assert_the_same(CORNERS[corner](gan.to(FAR), tiny_targets), expected)
+        same(CORNERS[corner](gan.to(FAR), tiny_targets), expected)
 
 
 def test_what_a_run_watches(tiny_bundle):
@@ -173,13 +183,20 @@ def test_a_study_computes_where_the_bundle_is(tiny_bundle, tiny_targets, short_c
     def run(gan, folder):
         outcomes, failures = run_tasks(gan, photos, variants, Measurement(samples=4), cache=tmp_path / folder)
         assert failures == []
-        return {
-            key: (outcome.image.tolist(), outcome.scores, outcome.frechet_after) for key, outcome in outcomes.items()
-        }
+        return outcomes
 
     expected = run(tiny_bundle, "shared")
     with far():
-        assert run(tiny_bundle.to(FAR), "shared") == expected
+        found = run(tiny_bundle.to(FAR), "shared")
+        assert found.keys() == expected.keys()
+        for key, outcome in found.items():  # up to rounding, see above
+            assert (outcome.image.int() - expected[key].image.int()).abs().max() <= 1
+            flat = [
+                {k: v for k, v in scores.items() if k != "perceptual"} | scores["perceptual"]
+                for scores in (outcome.scores, expected[key].scores)
+            ]
+            assert flat[0] == pytest.approx(flat[1], rel=1e-3)
+            assert (outcome.frechet_after or 0) == pytest.approx(expected[key].frechet_after or 0, rel=1e-3)
         assert len(list((tmp_path / "shared/studies").glob("*.npz"))) == 4  # kept apart from those of the CPU
 
 

@@ -62,8 +62,7 @@ class FullyConnectedLayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         gain = LRELU_GAIN if self.activation == "lrelu" else 1.0
-        # the gain goes to the input, which is smaller than the weights
-        x = F.linear(x * (self.weight_gain * gain), self.weight, self.bias * (self.bias_gain * gain))
+        x = F.linear(x, self.weight * (self.weight_gain * gain), self.bias * (self.bias_gain * gain))
         return lrelu(x) if self.activation == "lrelu" else x
 
 
@@ -138,11 +137,8 @@ class SynthesisLayer(nn.Module):
         if noise is not None:
             noise = noise * self.noise_strength
         # The activation's gain is folded into the small tensors before it: lrelu(a x) = a lrelu(x).
-        x = lrelu(
-            modulated_conv2d(
-                x, self.weight, styles, self.resample_filter, up=self.up, noise=noise, gain=LRELU_GAIN, bias=self.bias
-            )
-        )
+        x = modulated_conv2d(x, self.weight, styles, self.resample_filter, up=self.up, noise=noise, gain=LRELU_GAIN)
+        x = lrelu(x + (self.bias * LRELU_GAIN).to(x.dtype)[:, None, None])
         return x if self.conv_clamp is None else x.clamp(-self.conv_clamp, self.conv_clamp)
 
 
@@ -158,7 +154,10 @@ class ToRGBLayer(nn.Module):
         self.weight_gain = 1 / math.sqrt(in_channels)
 
     def forward(self, x: Tensor, styles: Tensor) -> Tensor:
-        x = modulated_conv2d(x, self.weight, styles * self.weight_gain, demodulate=False, bias=self.bias)
+        x = (
+            modulated_conv2d(x, self.weight, styles * self.weight_gain, demodulate=False)
+            + self.bias.to(x.dtype)[:, None, None]
+        )
         return x if self.conv_clamp is None else x.clamp(-self.conv_clamp, self.conv_clamp)
 
 

@@ -3,8 +3,7 @@
 Nothing here is compiled, everything runs on a CPU, and every function has a second derivative, which R1 and path-length
 regularisation need. Two choices make it fast on a CPU (``benchmarks/stylegan2.py`` prints the ratios):
 
-* the *non-fused* form of the modulated convolution (scale the input, convolve with shared weights, scale the output), but where the maps are so
-  much larger than the weights that scaling those is the cheaper (:func:`fuses`);
+* the *non-fused* form of the modulated convolution (scale the input, convolve with shared weights, scale the output);
 * upsampling as a stride-2 transposed convolution followed by the blur, instead of blurring an upsampled map first.
 """
 
@@ -78,13 +77,11 @@ def modulated_conv2d(
     up: int = 1,
     noise: Tensor | None = None,
     gain: float = 1.0,
-    bias: Tensor | None = None,
 ) -> Tensor:
     r"""Convolution whose weights are scaled per sample by the style (StyleGAN2, Karras et al. 2020, Eqs. 1-3).
 
     With :math:`w'_{ijk} = s_i w_{ijk}` and :math:`w''_{ijk} = w'_{ijk} / \sqrt{\sum_{ik} {w'_{ijk}}^2 + \epsilon}`, convolving with
-    :math:`w''` equals scaling the *input* channel ``i`` by :math:`s_i` and the *output* channel ``j`` by the demodulation factor. Which of the two
-    is done depends on what is larger, see :func:`fuses`.
+    :math:`w''` equals scaling the *input* channel ``i`` by :math:`s_i` and the *output* channel ``j`` by the demodulation factor.
 
     Args:
         x: input ``[N, I, H, W]``.
@@ -94,63 +91,31 @@ def modulated_conv2d(
         demodulate: normalise the output to unit expected variance (off in toRGB).
         up: 1, or 2 to double the size.
         noise: added to the output, ``[H', W']`` or ``[N, 1, H', W']``.
-        gain: scales the output, noise and bias included.
-        bias: added to the output, ``[O]``.
+        gain: scales the output, noise included.
 
     Returns:
         ``[N, O, H * up, W * up]``.
     """
+    gains = None
     # demodulation undoes any scale: one that keeps products in float16's range (as NVIDIA's code does)
     if demodulate and x.dtype == torch.float16:
         weight = weight / (
             weight.abs().amax(dim=(1, 2, 3), keepdim=True).clamp(min=1e-8) * math.sqrt(weight[0].numel())
         )
         styles = styles / styles.abs().amax(dim=1, keepdim=True).clamp(min=1e-8)
-    gains = None  # of the output's channels, [N, O]
     if demodulate:
         # sum_{i,k} (s_i w_ijk)^2 = sum_i s_i^2 (sum_k w_ijk^2): one small matrix product.
-        energy = widen(styles).square() @ widen(weight).square().sum(dim=(2, 3)).t()
-        gains = (energy + 1e-8).rsqrt() * gain
-    noise = None if noise is None else (noise * gain).to(x.dtype)
-    if fuses(x, weight, up):
-        scales = styles[:, None] * gain if gains is None else styles[:, None] * gains[:, :, None]  # [N, O, I]
-        y = _fused(x, weight, scales, f, up)
-        y = y if noise is None else y + noise
-    else:
-        y = _convolved(x * styles[:, :, None, None].to(x.dtype), weight.to(x.dtype), f, up)
-        gains = y.new_full([], gain) if gains is None else gains[:, :, None, None].to(y.dtype)
-        # Demodulation, gain and noise in one pass over the large tensor.
-        y = y * gains if noise is None else torch.addcmul(noise, y, gains)
-    # not inside the convolution, whose gradient in the bias oneDNN adds up one by one: .4 % wrong at 1024 x 1024
-    return y if bias is None else y + (bias * gain).to(y.dtype)[:, None, None]
-
-
-def fuses(x: Tensor, weight: Tensor, up: int) -> bool:
-    """Whether the styles scale the weights, and not the maps ``x`` that they are convolved with.
-
-    The fused form goes over ``N`` copies of the weights, the other one over the maps, several times each with the backward pass. A 1x1 kernel
-    (toRGB) has few weights, and as a product of matrices a sample it is 1.2 to 4 times as fast as the non-fused one. A 3x3 kernel is fused for a
-    single image whose maps have eight times as many numbers as the weights (1.03 to 1.09 times as fast; below that, .7 to 1): a grouped
-    convolution of several images is not worth it (``benchmarks/stylegan2.py``).
-    """
-    if weight.shape[-1] == 1:
-        return True
-    maps = (x.shape[1] + len(weight) * up**2) * x.shape[2:].numel()
-    return len(x) == 1 and maps >= 8 * weight.numel()
-
-
-def _fused(x: Tensor, weight: Tensor, scales: Tensor, f: Tensor | None, up: int) -> Tensor:
-    """The convolution with ``weight`` ``[O, I, k, k]`` times ``scales`` ``[N, O, I]``; of one image, unless k = 1."""
-    if weight.shape[-1] == 1:
-        return ((weight.flatten(1) * scales).to(x.dtype) @ x.flatten(2)).unflatten(2, x.shape[2:])
-    return _convolved(x, (weight * scales[0, :, :, None, None]).to(x.dtype), f, up)
-
-
-def _convolved(x: Tensor, weight: Tensor, f: Tensor | None, up: int) -> Tensor:
+        energy = widen(styles).square() @ widen(weight).square().sum(dim=(2, 3)).t()  # [N, O]
+        gains = (energy + 1e-8).rsqrt()[:, :, None, None]
+    x = x * styles[:, :, None, None].to(x.dtype)
     if up == 2:
         assert f is not None, "up=2 needs the resampling filter"
-        return conv2d_up(x, weight, f)
-    return F.conv2d(x, weight, padding=weight.shape[-1] // 2)
+        x = conv2d_up(x, weight.to(x.dtype), f)
+    else:
+        x = F.conv2d(x, weight.to(x.dtype), padding=weight.shape[-1] // 2)
+    gains = x.new_full([], gain) if gains is None else (gains * gain).to(x.dtype)
+    # Demodulation, gain and noise in one pass over the large tensor.
+    return x * gains if noise is None else torch.addcmul((noise * gain).to(x.dtype), x, gains)
 
 
 def lrelu(x: Tensor) -> Tensor:
