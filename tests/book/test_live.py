@@ -45,7 +45,7 @@ import vendor  # noqa: E402
 import ganinv  # noqa: E402
 from ganinv.checkpoints.native import save_checkpoint  # noqa: E402
 from ganinv.editing import Direction, directions, save_direction  # noqa: E402
-from ganinv.inversion import Projection, near_perfect  # noqa: E402
+from ganinv.inversion import NearPerfect, Projection, near_perfect  # noqa: E402
 from ganinv.photos import from_pil, load_target, to_uint8  # noqa: E402
 from ganinv.photos.faces import align_face, find_faces, level_frame  # noqa: E402
 
@@ -283,10 +283,14 @@ def test_clones_are_made_once(tiny_bundle, tiny_targets, tmp_path, monkeypatch):
     made = []
     monkeypatch.setattr(shipped_clones, "clones", lambda *given: made.append(given) or {})
     for _ in range(2):
-        shipped_clones.kept(tiny_bundle, tiny_targets[:1], tmp_path)
+        shipped_clones.kept(tiny_bundle, tiny_targets[:1], tmp_path, "full")
     assert len(made) == 1
-    shipped_clones.kept(tiny_bundle, tiny_targets[1:], tmp_path)
+    shipped_clones.kept(tiny_bundle, tiny_targets[1:], tmp_path, "full")
     assert len(made) == 2
+    monkeypatch.setattr(shipped_clones, "METHODS", {"weights": NearPerfect(steps=600)})
+    for profile in ("full", "fast", "fast"):  # which has fewer steps
+        shipped_clones.kept(tiny_bundle, tiny_targets[1:], tmp_path, profile)
+    assert len(made) == 4
 
 
 def test_a_page_without_its_networks_says_so(site):
