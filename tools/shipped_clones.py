@@ -19,6 +19,7 @@ from torch import Tensor
 from tuning_graph import noise_names, tuned_names
 
 import ganinv
+from ganinv.checkpoints.differences import in_bytes
 from ganinv.files import write_text
 from ganinv.inversion.near_perfect import TUNED_NOISE, NearPerfect, near_perfect
 from ganinv.inversion.result import Inversion, config_dict
@@ -29,6 +30,7 @@ from ganinv.zoo import Bundle
 METHODS = {"weights": NearPerfect(), "noise": TUNED_NOISE}
 """How the clones are made: with the photo in weights and code alone, and with noise maps tuned besides."""
 MADE_BY = (
+    "checkpoints",
     "encoders",
     "inversion",
     "losses",
@@ -63,10 +65,8 @@ def rows(units: Tensor, like: Tensor) -> Tensor:
 
 def rounded(delta: Tensor) -> tuple[Tensor, Tensor]:
     """Whole numbers in [-127, 127], and the unit of each row, ``[rows]``."""
-    by_row = delta.reshape(len(delta) if delta.ndim else 1, -1).float()
-    units = by_row.abs().amax(dim=1) / 127
-    steps = (by_row / units.clamp(min=1e-30)[:, None]).round().clamp(-127, 127)
-    return steps.reshape(delta.shape), units
+    steps, units = in_bytes(delta.reshape(len(delta) if delta.ndim else 1, -1).float())
+    return steps.float().reshape(delta.shape), units
 
 
 def shipped(gan: Bundle, found: Inversion) -> Shipped:

@@ -24,6 +24,12 @@ LARGEST = 127
 SCALE = "scale/"  # before a tensor's name: what its whole numbers are multiplied with
 
 
+def in_bytes(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Numbers ``[R, n]`` as whole ones from -127 to 127, int8, and what those of each row are multiplied with, ``[R]``."""
+    scale = rows.abs().amax(dim=1) / LARGEST
+    return (rows / scale.clamp(min=1e-30)[:, None]).round().to(torch.int8), scale
+
+
 def save_differences(
     path: str | os.PathLike[str], G: Generator, trained: Generator, made_from: str, card: dict[str, Any]
 ) -> None:
@@ -45,10 +51,8 @@ def save_differences(
         if not change.isfinite().all():
             raise GanInvError(f"{name} is not finite: training has diverged.")
         if change.any():
-            rows = change.flatten(1) if change.ndim > 1 else change.reshape(1, -1)
-            scale = rows.abs().amax(dim=1, keepdim=True).clamp(min=1e-12) / LARGEST
-            tensors[name] = (rows / scale).round().to(torch.int8).reshape(change.shape)
-            tensors[SCALE + name] = scale[:, 0]
+            steps, tensors[SCALE + name] = in_bytes(change.flatten(1) if change.ndim > 1 else change.reshape(1, -1))
+            tensors[name] = steps.reshape(change.shape)
     with writing(path) as temporary:
         save_file(tensors, temporary, metadata={"card": json.dumps({**card, "made_from": made_from})})
 
