@@ -103,13 +103,12 @@ def find_directions(
         if name in judged:
             assert judges is not None
             candidates += [] if moved is None else [isolated(moved, name)]
-            verdicts = [score(walk(gan, one, *judges, samples=config.samples), judges[1].same) for one in candidates]
-            tried = {one.method: verdict.facts() for one, verdict in zip(candidates, verdicts, strict=True)}
-            choice = [Found(*pair) for pair in zip(candidates, verdicts, strict=True)]
-            best = min(choice, key=lambda each: each.rank)
-            assert best.score is not None
-            facts = best.direction.facts | {"scores": best.score.facts(), "tried": tried}
-            found.append(replace(best, direction=replace(best.direction, facts=facts)))
+            pairs = [
+                (one, score(walk(gan, one, *judges, samples=config.samples), judges[1].same)) for one in candidates
+            ]
+            best, verdict = min(pairs, key=lambda pair: Found(*pair).rank)
+            tried = {one.method: each.facts() for one, each in pairs}
+            found.append(Found(replace(best, facts=best.facts | {"scores": verdict.facts(), "tried": tried}), verdict))
         else:
             found.append(Found(candidates[0], None))
         if progress:
