@@ -216,7 +216,7 @@ def keep(path: Path, write: object) -> None:
 @app.command(name="directions")
 def list_directions(model: Model = "faces64", as_json: AsJson = False, quiet: Quiet = False) -> None:
     """List the directions that a model comes with, and how good they are."""
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from ..editing.files import direction_scores
 
@@ -228,7 +228,8 @@ def list_directions(model: Model = "faces64", as_json: AsJson = False, quiet: Qu
     if not table:
         typer.echo(f"{gan.name} comes without directions: find some with `ganinv train directions`.")
         return
-    shown = Table("direction", "space", "method", "1.5 σ at", "mean AD", "max AD", "identity", "held fixed")
+    whole = [Column(name, no_wrap=True) for name in ("direction", "space", "method")]  # names are there to be typed
+    shown = Table(*whole, "1.5 σ at", "mean AD", "max AD", "identity", "held fixed")
     left = []
     for name, facts in table.items():
         scores = facts.get("scores", {})
