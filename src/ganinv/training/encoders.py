@@ -203,8 +203,8 @@ class Recipe:
 
     Attributes:
         train: ``train(gan, config, callback, resume, start) -> Run``, without ``start`` where there is none.
-        start: the encoder that training takes: HFGI's basic encoder, which stays as it is, or the one whose trunk ReStyle and Ensemble
-            begin with.
+        start: the encoder that training takes: HFGI's basic encoder, which stays as it is, the one whose trunk ReStyle begins with, or the
+            one that Ensemble's begins as.
         start_needed: whether there is no training without it.
     """
 
