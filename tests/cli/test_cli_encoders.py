@@ -58,6 +58,21 @@ def test_each_method_can_be_trained(run, files, tmp_path):
         assert load_encoder(tmp_path / f"{method}.safetensors").card["method"] == method
 
 
+def test_psp_can_take_the_trunk_of_another(run, files, tmp_path):
+    """With ``--start`` the trunk is another encoder's, as ReStyle's is: the first step of training finds it there."""
+    assert train(run, files, tmp_path, "psp").exit_code == 0
+    given = load_encoder(tmp_path / "psp.safetensors").trunk.state_dict()
+    still = ["--start", tmp_path / "psp.safetensors", "--set", "lr=0"]
+    assert train(run, files, tmp_path / "taken", "psp", *still).exit_code == 0
+    assert train(run, files, tmp_path / "random", "psp", "--set", "lr=0").exit_code == 0
+    taken, random = (
+        load_encoder(tmp_path / name / "psp.safetensors").trunk.state_dict() for name in ("taken", "random")
+    )
+    weights = [name for name, tensor in given.items() if tensor.dim() == 4]
+    assert all((taken[name] == given[name]).all() for name in weights)
+    assert not any((random[name] == given[name]).all() for name in weights)
+
+
 def test_real_images_from_a_file(run, files, tmp_path, monkeypatch):
     """``--data`` gives the images in place of those that ship; others than the generator's size are refused."""
     seen, look = [], ganinv.training.encoders.Batches.__init__
@@ -103,7 +118,7 @@ def test_it_goes_on_where_it_was_stopped(run, files, tmp_path, monkeypatch):
     ("method", "more", "code", "said"),
     [
         ("magic", [], 2, "choose from psp, e4e"),
-        ("psp", ["--start", "e4e"], 2, "starts from nothing"),
+        ("bdinvert", ["--start", "e4e"], 2, "starts from nothing"),
         ("psp", ["--set", "speed=3"], 2, "there is no setting 'speed'"),
         ("hfgi", [], 1, "tiny comes without the encoder 'e4e': train it with `ganinv train encoder e4e`"),
         ("hfgi", ["--start", "none.safetensors"], 1, "none.safetensors does not exist"),

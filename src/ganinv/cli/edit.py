@@ -237,9 +237,8 @@ def list_directions(model: Model = "faces64", as_json: AsJson = False, quiet: Qu
             left.append(f"{name}: {scores.get('reason', '')}")
             continue
         cells = [cell(scores.get(key)) for key in ("strength", "mean_ad", "max_ad", "identity")]
-        shown.add_row(
-            *map(plain, (name, facts["space"], facts["method"], *cells, ", ".join(facts.get("conditioned_on", []))))
-        )
+        held = "others" if facts["method"] == "gradients" else ", ".join(facts.get("conditioned_on", []))
+        shown.add_row(*map(plain, (name, facts["space"], facts["method"], *cells, held)))
     console().print(shown)
     typer.echo(
         "1.5 σ at: the strength that moves the attribute by 1.5 standard deviations. AD: what that does to the others."

@@ -166,4 +166,4 @@ def train_e4e(
     return run
 
 
-RECIPES = {"e4e": Recipe(train_e4e, E4EConfig())}
+RECIPES = {"e4e": Recipe(train_e4e, E4EConfig(), trunk="psp")}

@@ -206,9 +206,11 @@ class Recipe:
         start: the encoder that training takes: HFGI's basic encoder, which stays as it is, the one whose trunk ReStyle begins with, or the
             one that Ensemble's begins as.
         start_needed: whether there is no training without it.
+        trunk: the encoder of which training takes the trunk where one is named; from random weights on otherwise.
     """
 
     train: Callable[..., Run]
     config: EncoderConfig
     start: str = ""
     start_needed: bool = False
+    trunk: str = ""

@@ -52,4 +52,4 @@ def train_psp(
     return run
 
 
-RECIPES = {"psp": Recipe(train_psp, PSPConfig())}
+RECIPES = {"psp": Recipe(train_psp, PSPConfig(), trunk="psp")}
