@@ -237,7 +237,7 @@ def list_directions(model: Model = "faces64", as_json: AsJson = False, quiet: Qu
             left.append(f"{name}: {scores.get('reason', '')}")
             continue
         cells = [cell(scores.get(key)) for key in ("strength", "mean_ad", "max_ad", "identity")]
-        held = "others" if facts["method"] == "gradients" else ", ".join(facts.get("conditioned_on", []))
+        held = "rest" if facts["method"] == "gradients" else ", ".join(facts.get("conditioned_on", []))
         shown.add_row(*map(plain, (name, facts["space"], facts["method"], *cells, held)))
     console().print(shown)
     typer.echo(
