@@ -5,10 +5,11 @@ import torch
 
 from ganinv import GanInvError
 from ganinv.cache import fingerprint
+from ganinv.encoders.masked import MaskedEncoder
 from ganinv.encoders.style import StyleEncoder
 from ganinv.encoders.weights import load_encoder
 from ganinv.run import Resume
-from ganinv.training.ensemble import EnsembleConfig, random_masks, train_ensemble
+from ganinv.training.ensemble import EnsembleConfig, fall_short, random_masks, train_ensemble
 
 CONFIG = EnsembleConfig(steps=12, batch=4, seen=0, warmup=1)
 
@@ -47,6 +48,20 @@ def test_it_can_begin_as_psp(tiny_bundle, tiny_targets):
         torch.testing.assert_close(all_known, other(tiny_targets))
     with pytest.raises(GanInvError, match="begins as one of pSp"):
         network.begin_as(StyleEncoder(32, tiny_bundle.G.num_ws, 16, progressive=True))
+
+
+def test_it_stops_short_of_the_end_of_its_training(tiny_bundle):
+    """The weights lie on the line from pSp's to the trained ones."""
+    G = tiny_bundle.G
+    torch.manual_seed(0)
+    start, end = StyleEncoder(32, G.num_ws, 16).eval(), MaskedEncoder(32, G.num_ws, 16).eval()
+    begun = MaskedEncoder(32, G.num_ws, 16)
+    begun.begin_as(start)
+    first, last = ({k: v.clone() for k, v in network.state_dict().items()} for network in (begun, end))
+    fall_short(end, start, 0.75)
+    for name, tensor in end.state_dict().items():
+        if tensor.is_floating_point():
+            torch.testing.assert_close(tensor, 0.25 * first[name] + 0.75 * last[name])
 
 
 def test_an_interrupted_training_goes_on_exactly(tiny_bundle, run, tmp_path):
