@@ -44,6 +44,7 @@ from ..report import finite, staged, versions
 from ..zoo import Bundle
 from .backends import LOCAL
 from .domains import domain_distance
+from .kept import inverted, shelves
 from .photos import Photos
 from .profiles import check_profile, default_config, missing_encoders
 from .tasks import Failure, Key, Progress, Variant, depends_on, spread_tasks
@@ -296,13 +297,14 @@ def attempt(
     target: Tensor,
     variant: Variant,
     function: Any,
+    kept: Path | None,
     edits: Sequence[Sequence[Edit]],
     relearn: int,
 ) -> tuple[Key, Edited | str]:
     """Invert one photo and draw all its edits, in whatever process; an error of its own becomes a sentence."""
     try:
         gan = gan.to(device)
-        result = function(gan, target, variant.config)
+        result = inverted(gan, target, variant.config, function, kept)
         images = torch.stack([torch.cat([result.render(edit) for edit in row]) for row in edits])
         random = torch.zeros([0, *target.shape[1:]], device="cpu", dtype=torch.uint8)
         if relearn and result.tuned:
@@ -312,8 +314,8 @@ def attempt(
                     [to_uint8(result.generator.synthesis(part).clamp(-1, 1)).cpu() for part in ws.split(32)]
                 )
         drawn_edits = to_uint8(images.flatten(0, 1).clamp(-1, 1)).reshape(images.shape)
-        kept = (to_uint8(result.image.clamp(-1, 1)), drawn_edits, random)
-        return key, Edited(*(part.contiguous() for part in kept))  # as they come back from the cache
+        parts = (to_uint8(result.image.clamp(-1, 1)), drawn_edits, random)
+        return key, Edited(*(part.contiguous() for part in parts))  # as they come back from the cache
     except Exception as error:  # one method's fault is not to cost the results of the others
         return key, sentence(error)
 
@@ -344,6 +346,7 @@ def _run(
     apart = {name: depends_on(gan, variant) for name, variant in study.variants.items()}
     tasks = [(photo, variant) for variant in study.variants for photo in study.photos]
     files = {key: folder / f"{fingerprint(base, apart[key[1]], study.photos[key[0]])}.npz" for key in tasks}
+    kept = shelves(folder.parent, gan, apart, study.photos, backend)
 
     def calls(waiting: Sequence[Key]) -> list[Any]:
         device, home = gan.device, gan.to("cpu")
@@ -355,6 +358,7 @@ def _run(
                 study.photos[key[0]],
                 study.variants[key[1]],
                 study.variants[key[1]].function,
+                kept[key],
                 edits,
                 relearn,
             )

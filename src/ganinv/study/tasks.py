@@ -28,6 +28,7 @@ from ..run import DivergenceWarning
 from ..settings import encoder_names
 from ..zoo import Bundle
 from .backends import LOCAL, spread
+from .kept import inverted, shelves
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,7 @@ def run_tasks(
         (photo, variant): folder / f"{fingerprint(base, methods[variant], photos[photo])}.npz"
         for photo, variant in tasks
     }
+    kept = shelves(folder.parent, gan, methods, photos, backend)
 
     def calls(waiting: Sequence[Key]) -> list[Any]:
         load_perceptual(measurement.trunk)  # what cannot be had is to be said once
@@ -138,7 +140,15 @@ def run_tasks(
             check.gan = home
         return [
             joblib.delayed(attempt)(
-                key, home, device, photos[key[0]], variants[key[1]], variants[key[1]].function, measurement, check
+                key,
+                home,
+                device,
+                photos[key[0]],
+                variants[key[1]],
+                variants[key[1]].function,
+                kept[key],
+                measurement,
+                check,
             )
             for key in waiting
         ]
@@ -197,6 +207,7 @@ def attempt(
     target: Tensor,
     variant: Variant,
     function: Callable[..., Any],
+    kept: Path | None,
     measurement: Measurement,
     check: ManifoldCheck | None,
 ) -> tuple[Key, Outcome | str]:
@@ -207,7 +218,7 @@ def attempt(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DivergenceWarning)  # it is in the result, too
-            result = function(gan.to(device), target, variant.config)
+            result = inverted(gan.to(device), target, variant.config, function, kept)
         scores = result.scores_by((measurement.trunk,))[0]
         after = check.distance(result.generator) if check is not None and result.tuned else None
         # a photo that all went well with has an empty one
