@@ -57,4 +57,4 @@ if (values.shot) await page.screenshot({ path: values.shot, fullPage: true });
 await close();
 fs.rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
 const own = (url) => /^(data|blob|file):/.test(url) || new URL(url).host === new URL(address).host;
-console.log(JSON.stringify({ result, errors, before, external: requests.filter((url) => !own(url)) }));
+console.log(JSON.stringify({ result, errors, before, requests, external: requests.filter((url) => !own(url)) }));

@@ -10,6 +10,7 @@ import math
 import os
 import shutil
 import subprocess
+import sys
 import threading
 import zipfile
 from dataclasses import replace
@@ -45,7 +46,10 @@ pytestmark = [
     pytest.mark.skipif(not (Path(BROWSER).exists() and shutil.which("node")), reason="no Chromium or no node"),
 ]
 
+sys.path.insert(0, str(ROOT / "book" / "_ext"))
+
 import export_web  # noqa: E402
+import live_figures  # noqa: E402
 import pack  # noqa: E402
 import shipped_clones  # noqa: E402
 import vendor  # noqa: E402
@@ -131,6 +135,14 @@ def sound(visited: dict) -> dict:
     return visited["result"]
 
 
+def loads_as_told(visited: dict, site: Path, kind: str, model: str) -> None:
+    """What a figure loaded is what its button says, but for scripts of a few kilobytes."""
+    static = site / "_static"
+    loaded = {url.partition("/_static/")[2] for url in visited["requests"]} - {""}
+    told = live_figures.megabytes(static, kind, model)
+    assert sum((static / file).stat().st_size for file in loaded) / 1e6 == pytest.approx(told, abs=0.07)
+
+
 def bytes_of(images) -> torch.Tensor:
     return (torch.as_tensor(images).clamp(-1, 1) * 127.5 + 127.5).round()
 
@@ -207,7 +219,9 @@ def test_the_latent_explorer_is_used_by_keyboard_and_pointer(site, server, model
     address = (site / "figure.html").as_uri() if from_disk else f"{server}/figure.html"
     visited = visit(address, "--steps", str(tmp_path / "steps.mjs"), *(["--calm"] if calm else []), browser=browser)
     found = sound(visited)
-    if not (from_disk and browser == "firefox"):  # which does not tell of files
+    if browser == "chromium":
+        loads_as_told(visited, site, "latent-explorer", "tiny")
+    if browser == "chromium" or not from_disk:  # Firefox does not tell of files
         loaded = [Path(url).name for url in visited["before"] if not url.startswith("data:")]
         assert loaded == ["figure.html", "live.css", "live.js"]  # nothing else before it is asked for
     assert found["walk"] == (0 if calm else 1)  # nothing moves by itself for who asked for that
@@ -270,7 +284,10 @@ def test_the_edit_explorer_draws_the_edits_that_the_package_draws(site, model, t
     (tmp_path / "steps.mjs").write_text(EDITS, encoding="utf-8")
     visited = visit((site / "edits.html").as_uri(), "--steps", str(tmp_path / "steps.mjs"), browser=browser)
     found = sound(visited)
-    assert browser == "firefox" or len(visited["before"]) == 3  # the page, the script and the style sheet
+    if browser == "chromium":  # Firefox does not tell of files
+        assert len(visited["before"]) == 3  # the page, the script and the style sheet
+        visited["requests"].remove((site / "_static/live/networks/tiny/clones-2.js").as_uri())
+        loads_as_told(visited, site, "edit-explorer", "tiny")
     gan = ganinv.load(model)
     known = directions(gan)
     assert {direction.space for direction in known.values()} == {"w", "w+", "s"}
