@@ -13,6 +13,7 @@ input :math:`d` is a convolution of each channel with a stride of 4, and the pro
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import onnx
@@ -28,10 +29,11 @@ B = np.array(
         [0, -2, -1, 2, 1, 0],
         [0, 2, -1, -2, 1, 0],
         [0, 4, 0, -5, 0, 1],
-    ]
+    ],
+    dtype=float,
 )
 G = np.array([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]]) / 24
-A = np.array([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]])
+A = np.array([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]], dtype=float)
 CHANNELS, SIDE = 64, 16
 """From how many channels and pixels on it is faster: with fewer, the transforms take longer than what the products save."""
 
@@ -86,20 +88,20 @@ def replaced(
     (_, inputs, side, _), outputs, tiles = image, kernel[0], image[2] // TILE
     own = f"winograd.{y}."
 
-    def constant(name: str, value: NDArray[np.generic]) -> str:
+    def constant(name: str, value: NDArray[Any]) -> str:
         constants.setdefault(f"winograd.{name}", numpy_helper.from_array(value, f"winograd.{name}"))
         return f"winograd.{name}"
 
     def shape(*dims: int) -> str:
         return constant("shape." + ".".join(map(str, dims)), np.array(dims, np.int64))
 
-    def both(matrix: NDArray[np.generic]) -> NDArray[np.generic]:
+    def both(matrix: NDArray[np.float64]) -> NDArray[np.float32]:
         """It, along rows and columns."""
         return np.kron(matrix, matrix).astype(np.float32)
 
     points = PATCH * PATCH
     spread = constant("B", both(B).reshape(1, points, 1, PATCH, PATCH))
-    steps = [
+    steps: list[tuple[str, list[str], str, dict[str, Any]]] = [
         ("Reshape", [weight, shape(outputs * inputs, 9)], "w", {}),
         ("MatMul", [own + "w", constant("G", both(G).T.copy())], "wG", {}),
         ("Transpose", [own + "wG"], "Gw", {"perm": [1, 0]}),
