@@ -48,7 +48,7 @@ YOUR_PHOTO = """
     found[name] = await shown(tab);
   }
   await tab.getByRole("slider", { name: "Towards the mean" }).fill("0.5");
-  await said(tab, "50 % of the way to the mean face");
+  await said(tab, "50 %% of the way to the mean face");
   return { found, half: (await shown(tab))[1] };
 };
 """
