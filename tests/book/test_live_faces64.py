@@ -33,7 +33,7 @@ PHOTO = Path(matplotlib.get_data_path(), "sample_data", "grace_hopper.jpg")
 SECONDS = 90  # of one core, for tuning
 START = """
 const holds = (part) => document.querySelector("[role=status]").textContent.includes(part);
-const said = (tab, words) => tab.waitForFunction(holds, words, { timeout: 900000 });
+const said = (tab, words) => tab.waitForFunction(holds, words, { timeout: 1700000 });
 const shown = (tab) => tab.locator("canvas").evaluateAll((all) => all.map((canvas) => canvas.toDataURL()));
 export default async (tab, { cpu }) => {
   await tab.getByRole("button", { name: "Start" }).click();
