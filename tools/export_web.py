@@ -19,6 +19,7 @@ from pathlib import Path
 
 import toc
 import torch
+import winograd
 from onnx_files import to_onnx
 from pack import packed
 from PIL import Image
@@ -51,9 +52,11 @@ class Network:
     inputs: list[str]
     outputs: list[str]
     dynamic: dict[str, dict[int, str]] = field(default_factory=dict)
+    often: bool = False  # it runs while a slider is dragged, and its weights are its own
 
     def onnx(self) -> bytes:
-        return to_onnx(self.module, self.examples, self.inputs, self.outputs, self.dynamic)
+        network = to_onnx(self.module, self.examples, self.inputs, self.outputs, self.dynamic)
+        return winograd.faster(network) if self.often else network
 
 
 STILL_STEPS = 60
@@ -83,7 +86,7 @@ def networks_of(gan: Bundle) -> Iterator[Network]:
     G, size = gan.G, gan.resolution
     yield Network("mapping", Mapping(gan), [torch.zeros(1, G.z_dim)], ["z"], ["w"])
     codes = [torch.zeros(1, G.num_ws, G.w_dim), torch.zeros(1, sum(style_sizes(G).values()))]
-    yield Network("synthesis", Shifted(G), codes, ["ws", "shift"], ["image"])
+    yield Network("synthesis", Shifted(G), codes, ["ws", "shift"], ["image"], often=True)
     for name, encoder in style_encoders(gan).items():
         example = torch.zeros(1, encoder.config["in_channels"], size, size)
         yield Network(f"encoder-{name}", encoder, [example], ["images"], ["offsets"])

@@ -39,19 +39,30 @@ KINDS: dict[str, dict[str, list[str]]] = {
 }
 
 
+def encoder(kind: str, facts: dict[str, Any]) -> list[str]:
+    """The encoder that a kind of figure reads the first photo with (others are loaded when they are chosen), if the model has it."""
+    encoders = facts.get("encoders", {})
+    if kind == "your-photo":
+        return [f"encoder-{name}" for name in encoders][:1]
+    if kind == "near-perfect" and facts.get("tuning", {}).get("encoder") in encoders:
+        return [f"encoder-{facts['tuning']['encoder']}"]
+    return []
+
+
 def megabytes(static: Path, kind: str, model: str) -> float:
-    """What a reader who starts a figure loads.
+    """What a reader who starts a figure loads until it shows the first photo or face: all but the scripts of ``live/``, which are small.
 
     Raises:
         FileNotFoundError: the model was not exported.
     """
     size = (static / RUNTIME).stat().st_size
     for which, wanted in KINDS[kind].items():
-        manifest = static / "live" / "networks" / which.replace("*", model) / "manifest.json"
-        sizes = json.loads(manifest.read_text(encoding="utf-8"))["bytes"]
-        if missing := [name for name in wanted if name not in sizes]:
-            raise FileNotFoundError(errno.ENOENT, "not exported", f"{manifest.parent / missing[0]}.js")
-        size += sum(sizes[name] for name in wanted)
+        folder = static / "live" / "networks" / which.replace("*", model)
+        facts = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        sizes, parts = facts["bytes"], wanted + encoder(kind, facts)
+        if missing := [name for name in parts if name not in sizes]:
+            raise FileNotFoundError(errno.ENOENT, "not exported", f"{folder / missing[0]}.js")
+        size += (folder / "manifest.js").stat().st_size + sum(sizes[name] for name in parts)
     return size / 1e6
 
 

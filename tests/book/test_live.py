@@ -10,6 +10,7 @@ import math
 import os
 import shutil
 import subprocess
+import sys
 import threading
 import zipfile
 from dataclasses import replace
@@ -23,6 +24,14 @@ from PIL import Image
 
 ROOT = Path(__file__).parents[2]
 BROWSER = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+FIREFOX = [os.environ["FIREFOX"]] if "FIREFOX" in os.environ else ["/usr/bin/firefox-esr", "/usr/bin/firefox"]
+firefox = pytest.param(
+    "firefox",
+    marks=pytest.mark.skipif(
+        not any(map(os.path.exists, FIREFOX)), reason=f"no Firefox at {' or '.join(FIREFOX)}: name one in FIREFOX"
+    ),
+)
+in_browsers = pytest.mark.parametrize("browser", ["chromium", firefox])
 PAGE = (
     '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>T</title><link rel="icon" href="data:,">'
     '<link rel="stylesheet" href="_static/live/live.css"></head><body><main><h1>T</h1>{body}</main>'
@@ -37,7 +46,10 @@ pytestmark = [
     pytest.mark.skipif(not (Path(BROWSER).exists() and shutil.which("node")), reason="no Chromium or no node"),
 ]
 
+sys.path.insert(0, str(ROOT / "book" / "_ext"))
+
 import export_web  # noqa: E402
+import live_figures  # noqa: E402
 import pack  # noqa: E402
 import shipped_clones  # noqa: E402
 import vendor  # noqa: E402
@@ -109,9 +121,9 @@ class QuietHandler(http.server.SimpleHTTPRequestHandler):
         pass
 
 
-def visit(address: str, *options: str, timeout: float = 300) -> dict:
+def visit(address: str, *options: str, browser: str = "chromium", timeout: float = 300) -> dict:
     """What happened on a page."""
-    command = ["node", str(ROOT / "tests/book/open_page.mjs"), address, *options]
+    command = ["node", str(ROOT / "tests/book/open_page.mjs"), address, "--browser", browser, *options]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=timeout)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -121,6 +133,14 @@ def sound(visited: dict) -> dict:
     assert visited["errors"] == []
     assert visited["external"] == []
     return visited["result"]
+
+
+def loads_as_told(visited: dict, site: Path, kind: str, model: str) -> None:
+    """What a figure loaded is what its button says, but for scripts of a few kilobytes."""
+    static = site / "_static"
+    loaded = {url.partition("/_static/")[2] for url in visited["requests"]} - {""}
+    told = live_figures.megabytes(static, kind, model)
+    assert sum((static / file).stat().st_size for file in loaded) / 1e6 == pytest.approx(told, abs=0.07)
 
 
 def bytes_of(images) -> torch.Tensor:
@@ -137,12 +157,20 @@ DRAW = """
 """
 
 
+@in_browsers
+def test_what_leaves_a_page_is_noticed(site, server, browser):
+    call = f'await fetch("{server}/missing", {{ mode: "no-cors" }});'
+    (site / "leaving.html").write_text(PAGE.format(body="", script=call), encoding="utf-8")
+    assert visit((site / "leaving.html").as_uri(), browser=browser)["external"] == [f"{server}/missing"]
+
+
+@in_browsers
 @pytest.mark.parametrize("from_disk", [True, False], ids=["file", "http"])
-def test_the_page_draws_what_pytorch_draws(site, server, model, from_disk):
+def test_the_page_draws_what_pytorch_draws(site, server, model, from_disk, browser):
     G = ganinv.load(model).G
     z = torch.randn(1, G.z_dim, generator=torch.Generator().manual_seed(1))
     (site / "draw.html").write_text(PAGE.format(body="", script=DRAW % z[0].tolist()), encoding="utf-8")
-    found = sound(visit((site / "draw.html").as_uri() if from_disk else f"{server}/draw.html"))
+    found = sound(visit((site / "draw.html").as_uri() if from_disk else f"{server}/draw.html", browser=browser))
     with torch.no_grad():
         ws = G.mapping(z, truncation_psi=0.6)
         image = G.synthesis(ws)
@@ -177,28 +205,38 @@ export default async (tab) => {
   pictures.push(await pixels(tab));
   return { pictures, walk,
            label: await tab.locator(".live-pictures > canvas").getAttribute("aria-label"),
-           value: await tab.locator(".live-strip input").first().getAttribute("aria-valuetext") };
+           value: await tab.locator(".live-strip input").first().getAttribute("aria-valuetext"),
+           shares: await tab.locator(".live-strip input").evaluateAll((all) => all.map((input) => Number(input.value))) };
 };
 """
 
 
-@pytest.mark.parametrize("calm", [False, True])
-def test_the_latent_explorer_is_used_by_keyboard_and_pointer(site, tmp_path, calm):
+@in_browsers
+@pytest.mark.parametrize(("from_disk", "calm"), [(True, False), (False, True)], ids=["file", "http, calm"])
+def test_the_latent_explorer_is_used_by_keyboard_and_pointer(site, server, model, tmp_path, from_disk, calm, browser):
     (site / "figure.html").write_text(PAGE.format(body=FIGURE, script=""), encoding="utf-8")
     (tmp_path / "steps.mjs").write_text(STEPS, encoding="utf-8")
-    visited = visit(
-        (site / "figure.html").as_uri(), "--steps", str(tmp_path / "steps.mjs"), *(["--calm"] if calm else [])
-    )
+    address = (site / "figure.html").as_uri() if from_disk else f"{server}/figure.html"
+    visited = visit(address, "--steps", str(tmp_path / "steps.mjs"), *(["--calm"] if calm else []), browser=browser)
     found = sound(visited)
-    assert [Path(url).name for url in visited["before"]] == [
-        "figure.html",
-        "live.css",
-        "live.js",
-    ]  # nothing else before it is asked for
-    assert len(set(found["pictures"])) == 3
+    if browser == "chromium":
+        loads_as_told(visited, site, "latent-explorer", "tiny")
+    if browser == "chromium" or not from_disk:  # Firefox does not tell of files
+        loaded = [Path(url).name for url in visited["before"] if not url.startswith("data:")]
+        assert loaded == ["figure.html", "live.css", "live.js"]  # nothing else before it is asked for
     assert found["walk"] == (0 if calm else 1)  # nothing moves by itself for who asked for that
     assert found["label"].startswith("Face a with the styles of b in layer 1")
     assert float(found["value"]) > 90
+    gan = ganinv.load(model)
+    z, mapping = export_web.shown_z(gan), gan.G.mapping
+    a, b = mapping(z, truncation_psi=0.7).split(1)
+    between = [mapping(z[:1].lerp(z[1:], t), truncation_psi=0.7) for t in (0.5, 0.53)]
+    mixed = a.lerp(b, torch.tensor(found["shares"])[:, None])
+    with torch.no_grad():
+        here = gan.G.synthesis(torch.cat([*between, mixed]))
+    for image, picture in zip(here, map(decoded, found["pictures"]), strict=True):
+        assert (bytes_of(image) - picture).abs().max() <= 1
+    assert len(set(found["pictures"])) == 3
 
 
 EDITS = """
@@ -239,13 +277,17 @@ def clones_in(site: Path, gan, name: str, model: str = "tiny") -> dict[str, ship
     return shipped_clones.read(gan, pack.unpacked(text))
 
 
-def test_the_edit_explorer_draws_the_edits_that_the_package_draws(site, model, tmp_path):
+@in_browsers
+def test_the_edit_explorer_draws_the_edits_that_the_package_draws(site, model, tmp_path, browser):
     figure = FIGURE.replace("latent-explorer", "edit-explorer")
     (site / "edits.html").write_text(PAGE.format(body=figure, script=""), encoding="utf-8")
     (tmp_path / "steps.mjs").write_text(EDITS, encoding="utf-8")
-    visited = visit((site / "edits.html").as_uri(), "--steps", str(tmp_path / "steps.mjs"))
+    visited = visit((site / "edits.html").as_uri(), "--steps", str(tmp_path / "steps.mjs"), browser=browser)
     found = sound(visited)
-    assert len(visited["before"]) == 3  # the page, the script and the style sheet
+    if browser == "chromium":  # Firefox does not tell of files
+        assert len(visited["before"]) == 3  # the page, the script and the style sheet
+        visited["requests"].remove((site / "_static/live/networks/tiny/clones-2.js").as_uri())
+        loads_as_told(visited, site, "edit-explorer", "tiny")
     gan = ganinv.load(model)
     known = directions(gan)
     assert {direction.space for direction in known.values()} == {"w", "w+", "s"}
@@ -364,12 +406,13 @@ CLONE = """
 """
 
 
-def test_the_page_tunes_as_the_package_does_and_its_clone_is_loaded(site, model, tmp_path, tiny_targets):
+@in_browsers
+def test_the_page_tunes_as_the_package_does_and_its_clone_is_loaded(site, model, tmp_path, tiny_targets, browser):
     gan, target = ganinv.load(model), tiny_targets[:1]
     settings = {"steps": 6, "lambda_locality": 0.0}
     script = CLONE % (target.flatten().tolist(), json.dumps(settings), 2)
     (site / "tune.html").write_text(PAGE.format(body="", script=script), encoding="utf-8")
-    found = sound(visit((site / "tune.html").as_uri()))
+    found = sound(visit((site / "tune.html").as_uri(), browser=browser))
     assert 2 <= found["halfway"] < 6  # it stopped, and went on from there
     start = export_web.mean_code(gan, target)
     here = near_perfect(gan, target, replace(export_web.TUNING, **settings), start=start)
@@ -432,13 +475,14 @@ ALIGN = """
 """
 
 
-def test_the_page_frames_a_photo_as_the_package_does(site):
+@in_browsers
+def test_the_page_frames_a_photo_as_the_package_does(site, browser):
     photo = Image.fromarray(skimage.data.astronaut())
     data = io.BytesIO()
     photo.save(data, "PNG")
     page = ALIGN % base64.b64encode(data.getvalue()).decode()
     (site / "align.html").write_text(PAGE.format(body="", script=page), encoding="utf-8")
-    found = sound(visit((site / "align.html").as_uri()))
+    found = sound(visit((site / "align.html").as_uri(), browser=browser))
     x, y, size, roll = level_frame(photo, find_faces(photo)[0])
     assert found["count"] == 1
     assert found["frame"]["size"] == pytest.approx(size, rel=0.02)

@@ -11,6 +11,8 @@ from sphinx.errors import SphinxWarning
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "book" / "_ext"))
+import live_figures  # noqa: E402
+
 PAGE = """
 # A page
 
@@ -35,8 +37,15 @@ def source(tmp_path) -> Path:
     (static / "live" / "live.js").write_text("", encoding="utf-8")
     (static / "live" / "live.css").write_text("", encoding="utf-8")
     (static / "vendor/onnxruntime/runtime.js").write_bytes(b" " * 1_000_000)
-    sizes = {"mapping": 200_000, "synthesis": 2_000_000, "tuning": 9_000_000}
-    (static / "live/networks/tiny/manifest.json").write_text(json.dumps({"bytes": sizes}), encoding="utf-8")
+    sizes = {"mapping": 200_000, "synthesis": 2_000_000, "drawing": 100_000, "tuning": 9_000_000, "directions": 0}
+    sizes |= {"weights": 0, "encoder-psp": 4_000_000, "encoder-e4e": 5_000_000}
+    facts = {"bytes": sizes, "encoders": {"psp": {}, "e4e": {}}, "tuning": {"encoder": "e4e"}}
+    detector = {"bytes": dict.fromkeys(["p_net", "r_net", "o_net"], 500_000)}
+    for name, told in {"tiny": facts, "face_detector": detector}.items():
+        networks = static / "live" / "networks" / name
+        networks.mkdir(exist_ok=True)
+        (networks / "manifest.json").write_text(json.dumps(told), encoding="utf-8")
+        (networks / "manifest.js").write_bytes(b" " * 100_000)
     (static / "live/networks/tiny/latent-explorer.png").write_bytes(
         (ROOT / "book/_static/img/near-perfect.png").read_bytes()
     )
@@ -74,9 +83,26 @@ def test_a_still_stands_in_the_page_with_what_starts_the_figure(source):
         'data-name="Two &quot;faces&quot;"',
     ):
         assert attribute in page
-    assert "Start it in this page (3.2 MB)" in page  # the runtime and two of the networks
+    assert (
+        "Start it in this page (3.3 MB)" in page
+    )  # the runtime, two of the networks, and what there is to know of them
     assert "live/live.js" in page
     assert "live/live.js" not in (html / "other.html").read_text(encoding="utf-8")
+
+
+def test_the_encoder_of_the_first_photo_is_counted(source):
+    static = source / "book" / "_static"
+    detector, photo = 1.5 + 0.1, 0.2 + 2 + 4  # and the encoder that is chosen at first
+    assert live_figures.megabytes(static, "your-photo", "tiny") == pytest.approx(1 + 0.1 + detector + photo)
+    tuning = 0.2 + 0.1 + 9 + 5  # and the encoder that tuning starts from
+    assert live_figures.megabytes(static, "near-perfect", "tiny") == pytest.approx(1 + 0.1 + detector + tuning)
+    with pytest.raises(FileNotFoundError, match="clones-1"):
+        live_figures.megabytes(static, "edit-explorer", "tiny")
+    manifest = static / "live/networks/tiny/manifest.json"
+    manifest.write_text(
+        manifest.read_text(encoding="utf-8").replace('"encoder": "e4e"', '"encoder": "none"'), encoding="utf-8"
+    )
+    assert live_figures.megabytes(static, "near-perfect", "tiny") == pytest.approx(1 + 0.1 + detector + tuning - 5)
 
 
 @pytest.mark.parametrize(
