@@ -17,10 +17,10 @@ from .table import Study
 
 ONE_PASS, TUNING = of_kind(ENCODER), of_kind(TUNES)
 OPTIMISERS = of_kind(SEARCH, TUNES)  # the others see a photo a few times at most
-# how many times lower near-perfect's MSE should be than that of the best fixed generator
+# how many times lower near-perfect's MSE, by weights, should be than that of the best fixed generator (the paper's: 4, on CelebA-HQ)
 FACTORS = {
     "heldout": 4.0,
-    "real": 8.0,
+    "real": 3.0,
 }
 LEAST = 1e-12  # what a number counts at least, so that a ratio exists
 
