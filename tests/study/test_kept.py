@@ -4,27 +4,13 @@ import dataclasses
 
 import pytest
 import torch
-import torch.nn.functional as F
+from judges import JUDGES
 
 from ganinv import GanInvError
 from ganinv.editing import Direction
 from ganinv.study import compare
 from ganinv.study.edits import study_edits
 from ganinv.study.kept import inverted
-
-
-class Colours:
-    names = ("red", "green", "blue")
-
-    def __call__(self, images):
-        return 10 * images.mean(dim=(2, 3))
-
-
-class Who:
-    same = 1.0
-
-    def __call__(self, images):
-        return F.normalize(images.flatten(1), dim=1)
 
 
 @pytest.fixture
@@ -43,7 +29,7 @@ def test_two_studies_share_what_took_time(tiny_bundle, photos, slow):
     direction = Direction("red", torch.randn(16, generator=torch.Generator().manual_seed(0))).measured(tiny_bundle)
     before = compare(tiny_bundle, photos, samples=0)
     assert calls(slow) == [2, 2]
-    edited = study_edits(tiny_bundle, photos, {"red": direction}, (Colours(), Who()), ["untuned", "tuned"])
+    edited = study_edits(tiny_bundle, photos, {"red": direction}, JUDGES, ["untuned", "tuned"])
     assert calls(slow) == [4, 2]
     assert edited.failures == []
     for photo in photos:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-import torch.nn.functional as F
+from judges import JUDGES
 
 from ganinv import GanInvError
 from ganinv.editing import Direction
@@ -16,23 +16,6 @@ from ganinv.photos import from_uint8, to_uint8
 from ganinv.study import Variant
 from ganinv.study.edits import NOISY, study_edits
 from ganinv.stylegan2.controls import Controls
-
-
-class Colours:
-    names = ("red", "green", "blue")
-
-    def __call__(self, images):
-        return 10 * images.mean(dim=(2, 3))
-
-
-class Who:
-    same = 1.0
-
-    def __call__(self, images):
-        return F.normalize(images.flatten(1), dim=1)
-
-
-JUDGES = (Colours(), Who())
 
 
 @pytest.fixture(scope="module")
