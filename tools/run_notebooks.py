@@ -96,14 +96,21 @@ def clean(notebook: NotebookNode, profile: str, private_paths: dict[str, str]) -
 
 
 def merge_streams(outputs: list[NotebookNode]) -> list[NotebookNode]:
-    """Join neighbouring pieces of the same stream: a kernel cuts a long print wherever it happened to flush."""
+    """Join pieces of the same stream with nothing to see between them: a kernel cuts a long print wherever it happened to flush, and at every value
+    that is glued for the prose."""
     merged: list[NotebookNode] = []
     for output in outputs:
-        if merged and output.output_type == "stream" == merged[-1].output_type and output.name == merged[-1].name:
-            merged[-1].text += output.text
+        last = next((o for o in reversed(merged) if not is_glued(o)), None)
+        if last is not None and output.output_type == "stream" == last.output_type and output.name == last.name:
+            last.text += output.text
         else:
             merged.append(output)
     return merged
+
+
+def is_glued(output: NotebookNode) -> bool:
+    """Whether it is a value that was glued without being shown."""
+    return any(mime.startswith("application/papermill.record/") for mime in output.get("data", {}))
 
 
 def hide_paths(output: NotebookNode, private_paths: dict[str, str]) -> NotebookNode:

@@ -12,6 +12,7 @@ from run_notebooks import (
     fingerprint,
     kernel_environment,
     main,
+    merge_streams,
     missing_parameters,
     private_paths,
     problems,
@@ -141,6 +142,19 @@ def book(tmp_path):
         return tmp_path
 
     return add
+
+
+def test_lines_between_which_values_are_glued_are_one_print():
+    glued = [
+        new_output(
+            "display_data", data={"application/papermill.record/text/plain": "1"}, metadata={"scrapbook": {"name": n}}
+        )
+        for n in "ab"
+    ]
+    outputs = [stream("one\n"), glued[0], stream("two\n"), glued[1], image(), stream("three\n"), stream("!", "stderr")]
+    merged = merge_streams(outputs)
+    assert [output.get("text", "") for output in merged] == ["one\ntwo\n", "", "", "", "three\n", "!"]
+    assert merged[1:3] == glued
 
 
 def test_runs_what_the_table_of_contents_lists_and_reuses_it(book, capsys):
