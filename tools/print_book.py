@@ -34,7 +34,10 @@ PAGE = """<!DOCTYPE html>
 {chapters}
 </article>
 </main>
-<script>MathJax = {{options: {{enableMenu: false, enableAssistiveMml: false}}}};</script>
+<script>
+// sections are marked to be left alone, and formulas in them to be set, as on the pages
+MathJax = {{options: {{enableMenu: false, enableAssistiveMml: false, processHtmlClass: "tex2jax_process|mathjax_process|math|output_area"}}}};
+</script>
 <script src="_static/vendor/mathjax/tex-mml-chtml.js"></script>
 </body>
 </html>

@@ -25,6 +25,8 @@ await tab.goto(pathToFileURL(page).href, { waitUntil: "load" });
 await tab.evaluate(() => MathJax.startup.promise);
 const left = await tab.locator("mjx-merror").count();
 if (left) problems.push(`${left} equations could not be typeset`);
+const raw = await tab.locator(".math:not(:has(mjx-container))").count();
+if (raw) problems.push(`${raw} formulas are still TeX`);
 const footer = '<div style="font-size: 8px; margin: 0 auto"><span class="pageNumber"></span></div>';
 await tab.pdf({
   path: pdf, format: "A4", printBackground: true, outline: true, tagged: true, displayHeaderFooter: true, headerTemplate: "<span></span>", footerTemplate: footer,

@@ -15,8 +15,9 @@ HEAD = """<html><head><link rel="stylesheet" href="{up}_static/css/book.css"></h
 FRONT = """<section id="a-book"><h1>A book<a class="headerlink" href="#a-book">#</a></h1>
 <p class="printed">For paper, make pdf.</p><p><a href="../notebooks/01_a.html#idea">the idea</a>, <a href="#a-book">here</a>,
 <a href="../genindex.html">index</a>, <a href="https://example.org">elsewhere</a></p></section>"""
-CHAPTER = """<section id="a-title"><h1>A title</h1><section id="idea"><h2>Idea</h2>
-<div class="math notranslate" id="equation-eq-x">\\[x = 1\\]</div><p><a href="../book/index.html">front</a></p>
+CHAPTER = """<section class="tex2jax_ignore mathjax_ignore" id="a-title"><h1>A title</h1><section id="idea"><h2>Idea</h2>
+<div class="math notranslate" id="equation-eq-x">\\[x = 1\\]</div><p>with <span class="math notranslate nohighlight">\\(x\\)</span>
+and <a href="../book/index.html">front</a></p>
 <figure id="fig-x"><img alt="A curve." src="../_images/x.png"/></figure>
 <div class="live container"><figure><img alt="Still." src="../_images/x.png"/></figure><div data-live="your-photo" hidden></div></div>
 <div class="solution dropdown admonition"><p class="admonition-title">Solution</p><p>It is 42.</p></div>
