@@ -93,14 +93,11 @@ def test_ensemble_is_hardly_weaker_than_psp_where_nothing_is_hidden(errors):
 
 def test_the_rival_of_restyle_has_had_no_more_training(gan, photos):
     """Chapter 6 compares ReStyle with a pSp of as many images, from the same trunk."""
-    rival = gan.encoder(str(gan.encoders["psp"].parent / "rivals" / "psp.safetensors"))
-    ours, theirs = (network.card["training"]["config"] for network in (gan.encoder("restyle-psp"), rival))
+    file = str(gan.encoders["psp"].parent / "rivals" / "psp.safetensors")
+    ours, theirs = (gan.encoder(name).card["training"]["config"] for name in ("restyle-psp", file))
     assert ours["steps"] * ours["batch"] == theirs["steps"] * theirs["batch"]
-    assert rival.card["method"] == "psp"
-    assert (
-        error(psp(gan, photos, Encode(str(gan.encoders["psp"].parent / "rivals" / "psp.safetensors"))).image, photos)
-        < 0.05
-    )
+    assert gan.encoder(file).card["method"] == "psp"
+    assert error(psp(gan, photos, Encode(file)).image, photos) < 0.05
 
 
 @pytest.mark.parametrize("name", RECORDED)

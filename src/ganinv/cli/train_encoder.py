@@ -65,7 +65,8 @@ def encoder(
             f"there is no encoder {method!r}; choose from {', '.join(RECIPES)}", param_hint="METHOD"
         )
     recipe = RECIPES[method]
-    if start and not (recipe.start or recipe.trunk):
+    taken = recipe.start or recipe.trunk
+    if start and not taken:
         raise typer.BadParameter(f"{method} starts from nothing", param_hint="--start")
     named = (("steps", steps), ("batch", batch), ("seed", seed))
     config = configure(
@@ -80,9 +81,7 @@ def encoder(
             )
         gan.reference = torch.from_numpy(np.array(images))
     name = start or (recipe.start if recipe.start in gan.encoders or recipe.start_needed else "")
-    arguments = (
-        {"start": encoder_for(recipe.start or recipe.trunk, gan, name, StyleEncoder, in_channels=3)} if name else {}
-    )
+    arguments = {"start": encoder_for(taken, gan, name, StyleEncoder, in_channels=3)} if name else {}
     out.mkdir(parents=True, exist_ok=True)
     state = Resume(
         out / f"{method}.resume.pt", fingerprint(gan.sha256, method, repr(config), *arguments.values(), gan.reference)

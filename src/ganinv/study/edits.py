@@ -346,10 +346,10 @@ def _run(
     apart = {name: depends_on(gan, variant) for name, variant in study.variants.items()}
     tasks = [(photo, variant) for variant in study.variants for photo in study.photos]
     files = {key: folder / f"{fingerprint(base, apart[key[1]], study.photos[key[0]])}.npz" for key in tasks}
-    kept = shelves(folder.parent, gan, apart, study.photos, backend)
 
     def calls(waiting: Sequence[Key]) -> list[Any]:
         device, home = gan.device, gan.to("cpu")
+        kept = shelves(folder.parent, gan, apart, study.photos, backend)
         return [
             joblib.delayed(attempt)(
                 key,

@@ -128,13 +128,13 @@ def run_tasks(
         (photo, variant): folder / f"{fingerprint(base, methods[variant], photos[photo])}.npz"
         for photo, variant in tasks
     }
-    kept = shelves(folder.parent, gan, methods, photos, backend)
 
     def calls(waiting: Sequence[Key]) -> list[Any]:
         load_perceptual(measurement.trunk)  # what cannot be had is to be said once
         # Whatever all tasks share is computed here, once, and travels with them.
         check = ManifoldCheck(gan, measurement.samples) if measurement.samples else None
         device, home = gan.device, gan.to("cpu")
+        kept = shelves(folder.parent, gan, methods, photos, backend)
         if check:
             _ = check.reference
             check.gan = home
