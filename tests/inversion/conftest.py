@@ -4,6 +4,7 @@ import hashlib
 import pytest
 
 from ganinv.inversion import METHODS
+from ganinv.inversion.near_perfect import HYBRID
 from ganinv.inversion.pti import PIVOT
 from ganinv.training.recipes import RECIPES
 
@@ -55,7 +56,7 @@ def shorten(name):
             tune_noise=True,
             noise_weight=1.0,
         )
-        initial = dataclasses.replace(config.initial, steps=3, perceptual_weight=0.0, **SHORT)
+        initial = dataclasses.replace(HYBRID, steps=3, perceptual_weight=0.0, **SHORT)
         return dataclasses.replace(config, steps=5, batch=4, initial=initial, **everything)
     if name == "bdinvert":
         return dataclasses.replace(config, steps=5, perceptual_weight=0.0, samples=200)

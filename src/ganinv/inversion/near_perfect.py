@@ -19,6 +19,9 @@ a photo far from its training images is rough; random images are held to what th
 regularisation (``lambda_locality``); and the terms of random images can be evaluated lazily, every k-th step with k times the weight
 (``global_interval``), as StyleGAN2 does with R1. :data:`THREE_LOSSES` is without the first and the third.
 
+What is left of an edit is decided by the code and by haste: from an encoder's estimate, near home, and with slow weights it is most of it; after a
+search (:data:`HYBRID`) and with weights twice as fast the photo is hardly nearer, and less moves.
+
 Weights and code carry the whole photo. :data:`TUNED_NOISE` tunes the constant noise maps of the pinned image as well, which brings the error of the
 pixels down tenfold and is over sooner. But the photo then lies in the maps, and the maps do not move with an edit: see
 :attr:`Inversion.image_own_noise`.
@@ -65,7 +68,7 @@ from .game import Game, new_game
 from .initial import estimate
 from .projection import Projection
 from .register import TUNING, method
-from .restyle import ReStyle
+from .restyle import RESTYLE_PSP, ReStyle
 from .result import Deltas, Inversion, config_dict
 
 if TYPE_CHECKING:
@@ -84,7 +87,7 @@ HYBRID = Projection(
     perceptual_weight=0.1,
     optimise_noise=False,
 )
-"""Where to start with one: its estimate, as in the paper, and a short search from there."""
+"""A start from an encoder's estimate that a short search has brought nearer to the photo, to where edits are weaker (``benchmarks/README.md``)."""
 
 
 @dataclass(frozen=True)
@@ -115,27 +118,27 @@ class NearPerfect(Checked):
         joint: tune one generator to all photos, all pinned in every step, instead of a generator for each. The terms of the photos count by
             their mean. It takes a fraction of the time, and leaves hard photos with a larger error (``benchmarks/README.md``).
         initial: how the starting code is found: by an encoder, as in the paper (which names ReStyle), by projection (:data:`INITIAL`), or by both
-            (:data:`HYBRID`).
+            (:data:`HYBRID`). The nearer to home its code, the more of an edit is left.
         history_gradients: every that many steps, the history holds the length of each term's gradient in the tuned weights; 0 for never.
         history_frechet: every that many steps (and at the end), it holds the Fréchet distance of ``frechet_samples`` images; 0 for never.
     """
 
     steps: Count = 600
     p: Probability = 1.0
-    lambda_recon: Weight = 100.0
+    lambda_recon: Weight = 200.0
     lambda_adv: Weight = 1.0
     lambda_global: Weight = 1.0
-    lambda_l2: Weight = 1000.0
+    lambda_l2: Weight = 2000.0
     lambda_perceptual: Weight = 0.0
     trunk: str = EFFICIENTNET
     lambda_locality: Weight = 1000.0
     locality_perceptual: Weight = 0.0
     levels: Count | None = None
     band_ratio: Divisor = 1 / 3
-    lr_G: Weight = 4e-3
+    lr_G: Weight = 2e-3
     lr_D: Weight = 1e-3
     lr_noise: Weight = 0.02
-    lr_latent: Weight = 0.03
+    lr_latent: Weight = 0.02
     max_travel: Weight | None = None
     lr_rampdown: Share = 0.5
     beta1: Momentum = 0.0
@@ -148,7 +151,7 @@ class NearPerfect(Checked):
     r1_interval: Positive = 16
     reals: Annotated[str, one_of("reference", "generator")] = "reference"
     joint: Switch = False
-    initial: Projection | ReStyle = HYBRID
+    initial: Projection | ReStyle = RESTYLE_PSP
     history_gradients: Count = 0
     history_frechet: Count = 0
     frechet_samples: Several = 500
@@ -190,7 +193,13 @@ TUNED_NOISE = NearPerfect(
 """For who wants the pixels and no edits: the photo's noise maps are tuned as well, and take most of it."""
 
 THREE_LOSSES = NearPerfect(
-    lambda_recon=1000.0, lambda_l2=0.0, lambda_locality=0.0, lr_G=2e-3, lr_latent=2e-3, global_interval=4
+    lambda_recon=1000.0,
+    lambda_l2=0.0,
+    lambda_locality=0.0,
+    lr_G=2e-3,
+    lr_latent=2e-3,
+    global_interval=4,
+    initial=HYBRID,
 )
 """The paper's objective and nothing besides: what an ablation starts from."""
 
