@@ -8,7 +8,7 @@ from ganinv.inversion import METHODS
 from ganinv.study import Row, Study, Variant
 from ganinv.study.claims import ONE_PASS, OPTIMISERS, TUNING, claims
 
-COMPLETE, COMPLETE_REAL, SLOWER, LOWER, FOUR, THREE, PERCEPTUAL, PERCEPTUAL_REAL = range(8)
+COMPLETE, COMPLETE_REAL, SLOWER, LOWER, LESS, THREE, FOUR, LESS_REAL, THREE_REAL, FOUR_REAL, PERCEPTUAL, PERCEPTUAL_REAL = range(12)
 
 
 @pytest.fixture
@@ -58,8 +58,8 @@ def test_the_names_are_those_of_methods():
 def test_all_hold(make):
     found = claims(make(), make())
     assert all(held for _, _, held in found)
-    assert len(found) == 8
-    assert found[FOUR].measured == found[THREE].measured == "10.0 times (0.0004, projection-z 0.004)"
+    assert len(found) == 12
+    assert found[FOUR].measured == found[THREE_REAL].measured == "10.0 times (0.0004, projection-z 0.004)"
     assert found[SLOWER].measured == "projection-z 1, psp 0.1"
 
 
@@ -86,14 +86,15 @@ def test_what_does_not_hold(make, changes, broken, said):
         assert said in found[min(broken)].measured
 
 
-def test_each_set_has_a_number_of_its_own(make):
-    """Four times less is asked for held-out images, three times for real photos."""
-    between = dict(hfgi=(0.0014, 0.1, 1.0))
-    found = claims(make(**between), make(**between))
-    assert {i for i, claim in enumerate(found) if not claim.held} == {FOUR}
-    found = claims(make(), make(hfgi=(0.001, 0.1, 1.0), pti=(0.004, 30.0, 0.4)))
-    assert {i for i, claim in enumerate(found) if not claim.held} == {THREE, PERCEPTUAL_REAL}
-    assert found[THREE].measured == "2.5 times (0.0004, hfgi 0.001)"
+@pytest.mark.parametrize(
+    ("hfgi", "broken"),
+    [(0.0014, {FOUR_REAL}), (0.001, {THREE_REAL, FOUR_REAL}), (0.0003, {LESS_REAL, THREE_REAL, FOUR_REAL})],
+)
+def test_the_verdicts_say_how_far_a_set_goes(make, hfgi, broken):
+    """Lower, three times lower, four times lower: each is a claim, of each set."""
+    found = claims(make(), make(hfgi=(hfgi, 0.1, 1.0), pti=(0.004, 30.0, 0.4)))
+    assert {i for i, claim in enumerate(found) if not claim.held} == broken | {PERCEPTUAL_REAL}
+    assert found[THREE_REAL].measured.endswith(f" times (0.0004, hfgi {hfgi:g})")
 
 
 def test_a_missing_row_is_named(make):
@@ -120,7 +121,7 @@ def test_two_photos_decide_nothing_but_what_is_there(make):
     study.photos = dict.fromkeys("ab")
     study.rows = [row for row in study.rows if row.image in study.photos]
     found = claims(study, study)
-    assert [claim.verdict.verdict for claim in found] == ["held"] * 2 + ["undecided"] * 6
+    assert [claim.verdict.verdict for claim in found] == ["held"] * 2 + ["undecided"] * 10
     assert "n = 2" in str(found[FOUR].verdict)
 
 

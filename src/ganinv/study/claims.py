@@ -17,11 +17,9 @@ from .table import Study
 
 ONE_PASS, TUNING = of_kind(ENCODER), of_kind(TUNES)
 OPTIMISERS = of_kind(SEARCH, TUNES)  # the others see a photo a few times at most
-# how many times lower near-perfect's MSE, by weights, should be than that of the best fixed generator (the paper's: 4, on CelebA-HQ)
-FACTORS = {
-    "heldout": 4.0,
-    "real": 3.0,
-}
+# how many times lower near-perfect's MSE, by weights, might be than that of the best fixed generator; the last is the paper's, on CelebA-HQ. Asked
+# one after the other, since the verdicts say how far the photos go
+FACTORS = (1.0, 3.0, 4.0)
 LEAST = 1e-12  # what a number counts at least, so that a ratio exists
 
 
@@ -38,15 +36,16 @@ class Claim(NamedTuple):
 
 
 def claims(heldout: Study, real: Study) -> list[Claim]:
-    """The claims that :func:`ganinv.study.compare` by all methods should bear out on the held-out images and on the real photos.
+    """The claims that :func:`ganinv.study.compare` by all methods might bear out on the held-out images and on the real photos.
 
-    A method without a result is missing in the claims about it, which are then undecided.
+    They are those of the paper and those that readers would make, also where they fail: what the photos said of each, with the shipped weights
+    and the methods' own settings, is recorded beside the slow test that measures them. A method without a result is missing in the claims about it, which are then undecided.
     """
     sets = {"heldout": heldout, "real": real}
     found = [_complete(name, study) for name, study in sets.items()]
     found.append(_beyond("every optimiser is slower than every one-pass encoder", heldout, "seconds", more=True))
     found.append(_beyond("every optimiser has a lower MSE than every one-pass encoder", heldout, "mse", more=False))
-    found += [_factor(name, study) for name, study in sets.items()]
+    found += [_factor(name, study, times) for name, study in sets.items() for times in FACTORS]
     found += [_best_perceptual(name, study) for name, study in sets.items()]
     return found
 
@@ -101,12 +100,13 @@ def _beyond(claim: str, study: Study, column: str, more: bool) -> Claim:
     return Claim(claim, measured, verdict)
 
 
-def _factor(name: str, study: Study) -> Claim:
-    claim = f"{name}: near-perfect's MSE is at least {FACTORS[name]:g} times lower than that of the best method with a fixed generator"
+def _factor(name: str, study: Study, times: float) -> Claim:
+    lower = "lower" if times == 1 else f"at least {times:g} times lower"
+    claim = f"{name}: near-perfect's MSE is {lower} than that of the best method with a fixed generator"
     found = medians(study, "mse")
     fixed = {method: value for method, value in found.items() if method not in TUNING}
     pairs = [("near-perfect", method) for method in (fixed or ONE_PASS)]  # lower than of each is lower than of the best
-    verdict = _compared(claim, study, "mse", pairs, less=True, at_least=FACTORS[name])
+    verdict = _compared(claim, study, "mse", pairs, less=True, at_least=times)
     if "near-perfect" not in found or not fixed:
         return Claim(claim, "no results", verdict)
     best = min(fixed, key=fixed.__getitem__)
