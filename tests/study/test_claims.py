@@ -8,7 +8,20 @@ from ganinv.inversion import METHODS
 from ganinv.study import Row, Study, Variant
 from ganinv.study.claims import ONE_PASS, OPTIMISERS, TUNING, claims
 
-COMPLETE, COMPLETE_REAL, SLOWER, LOWER, LESS, THREE, FOUR, LESS_REAL, THREE_REAL, FOUR_REAL, PERCEPTUAL, PERCEPTUAL_REAL = range(12)
+(
+    COMPLETE,
+    COMPLETE_REAL,
+    SLOWER,
+    LOWER,
+    LESS,
+    THREE,
+    FOUR,
+    LESS_REAL,
+    THREE_REAL,
+    FOUR_REAL,
+    PERCEPTUAL,
+    PERCEPTUAL_REAL,
+) = range(12)
 
 
 @pytest.fixture

@@ -39,7 +39,8 @@ def claims(heldout: Study, real: Study) -> list[Claim]:
     """The claims that :func:`ganinv.study.compare` by all methods might bear out on the held-out images and on the real photos.
 
     They are those of the paper and those that readers would make, also where they fail: what the photos said of each, with the shipped weights
-    and the methods' own settings, is recorded beside the slow test that measures them. A method without a result is missing in the claims about it, which are then undecided.
+    and the methods' own settings, is recorded beside the slow test that measures them. A method without a result is missing in the claims about
+    it, which are then undecided.
     """
     sets = {"heldout": heldout, "real": real}
     found = [_complete(name, study) for name, study in sets.items()]
