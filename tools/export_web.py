@@ -290,12 +290,18 @@ def fresh(folder: Path, key: str) -> bool:
 
 
 def export_model(model: str, target: Path, name: str | None = None, profile: str = FULL) -> Path:
-    """Export a model to ``target/<name>``, unless what lies there is of the same files; the folder. In the fast profile its clones are tuned a
-    little only."""
+    """Export a model to ``target/<name>``, unless what lies there is of the same files (its card, which is only copied, aside); the folder. In the
+    fast profile its clones are tuned a little only."""
     gan = ganinv.load(model)
     folder, source = target / (name or gan.name), gan.folder or Path(model)
-    key = key_of([source] if source.is_file() else [file for file in source.rglob("*") if file.is_file()]) + profile
-    if fresh(folder, key):
+    card = source / "MODEL_CARD.md"
+    files = [source] if source.is_file() else [file for file in source.rglob("*") if file.is_file() and file != card]
+    key = key_of(files) + profile
+    known = fresh(folder, key)
+    if card.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(card, folder / card.name)
+    if known:
         return folder
     sizes = {network.name: export(network, folder) for network in networks_of(gan)}
     sizes["weights"] = export_weights(gan, folder)
@@ -307,8 +313,6 @@ def export_model(model: str, target: Path, name: str | None = None, profile: str
     sizes["directions"] = deliver(folder, "directions", page_directions(gan))
     for kind, still in stills(gan, portraits).items():
         still.save(folder / f"{kind}.png")
-    if (source / "MODEL_CARD.md").is_file():
-        shutil.copyfile(source / "MODEL_CARD.md", folder / "MODEL_CARD.md")
     facts = manifest(gan, folder.name) | {"bytes": sizes}
     deliver(folder, "manifest", facts)
     write_text(folder / "manifest.json", json.dumps(facts))  # the same, for the build

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import zipfile
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -366,6 +367,22 @@ def test_what_did_not_change_is_not_exported_again(model, site):
     (model / "MODEL_CARD.md").write_text("A card.\n", encoding="utf-8")
     export_web.export_model(str(model), folder.parent)
     assert (folder / "MODEL_CARD.md").read_text(encoding="utf-8") == "A card.\n"
+    assert (folder / "synthesis.js").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("change", ["a direction", "the profile", "nothing"])
+def test_what_did_change_is_exported_again(model, site, tmp_path, monkeypatch, change):
+    def begin(gan):
+        raise InterruptedError("networks are being exported")
+
+    monkeypatch.setattr(export_web, "networks_of", begin)
+    shutil.copytree(site / "_static/live/networks/tiny", tmp_path / "networks/tiny")
+    shutil.copytree(model, tmp_path / "model/tiny")
+    if change == "a direction":
+        (tmp_path / "model/tiny/directions/smile.safetensors").unlink()
+    profile = export_web.FAST if change == "the profile" else export_web.FULL
+    with nullcontext() if change == "nothing" else pytest.raises(InterruptedError, match="networks are being exported"):
+        export_web.export_model(str(tmp_path / "model/tiny"), tmp_path / "networks", profile=profile)
 
 
 def test_licences_are_carried(site):
