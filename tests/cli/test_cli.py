@@ -1,6 +1,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -230,6 +231,26 @@ def test_one_bad_photo_does_not_stop_the_others(invert, files, tmp_path):
     assert "broken.png" in result.stderr
     assert one_sentence(result) == "error: 2 of 4 photos failed"
     assert "second.png" in result.stdout
+
+
+def test_a_folder_stands_for_its_pictures(run, files, tmp_path):
+    folder = tmp_path / "holiday"
+    (folder / "deeper").mkdir(parents=True)
+    for name, source in (("b.png", "first.png"), ("a.png", "second.png")):
+        shutil.copy(files / source, folder / name)
+    (folder / "notes.txt").write_text("no picture", encoding="utf-8")
+    options = ["--model", files / "tiny.safetensors", "--align", "none", "--out", tmp_path / "out", *PROJECT]
+    result = run("invert", folder, files / "first.png", *options)
+    assert result.exit_code == 0, result.stderr
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"a", "b", "first"}
+    assert report_of(tmp_path / "out" / "a")["photo"].endswith("a.png")
+    (folder / "c.png").write_bytes(b"\x89PNG nothing")
+    said = run("invert", folder, *options)
+    assert (said.exit_code, one_sentence(said)) == (1, "error: 1 of 3 photos failed")
+    assert "c.png" in said.stderr  # named, not dropped
+    said = run("invert", files / "first.png", folder / "deeper", *options)
+    assert said.exit_code == 1
+    assert one_sentence(said).endswith("deeper holds no pictures: name a folder that does.")
 
 
 def test_photos_of_the_same_name_get_folders_of_their_own():

@@ -102,6 +102,7 @@ def invert(
     check = ManifoldCheck(gan, frechet_samples) if frechet else None
     one_by_one(
         photos,
+        gan,
         out,
         lambda photo, folder: invert_one(photo, folder, gan, method, config, align, check, quiet),
         print_summary,

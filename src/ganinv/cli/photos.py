@@ -21,20 +21,24 @@ if TYPE_CHECKING:
 
 Photos = Annotated[
     list[str],
-    typer.Argument(metavar="PHOTO", help="Picture files, or the name of a photo that ships, such as grace_hopper."),
+    typer.Argument(
+        metavar="PHOTO", help="Picture files, folders of them, or the name of a photo that ships, such as grace_hopper."
+    ),
 ]
 Row = tuple[str, Path, dict[str, Any]]  # a photo, its folder, and the report: results themselves are not kept
 
 
 def one_by_one(
     photos: list[str],
+    gan: Bundle,
     out: Path,
     work: Callable[[str, Path], dict[str, Any]],
     show: Callable[[list[Row]], None],
     quiet: bool,
 ) -> None:
-    """``work(photo, folder)`` on every photo, and ``show`` the reports; exit code 1 if it failed on one."""
+    """``work(photo, folder)`` on every photo, those in folders included, and ``show`` the reports; exit code 1 if it failed on one."""
     rows: list[Row] = []
+    photos = unfolded(photos, gan)
     failed = 0
     for photo, folder in zip(photos, folders(photos, out), strict=True):
         try:
@@ -52,6 +56,21 @@ def one_by_one(
         if len(photos) > 1:
             complain(f"{failed} of {len(photos)} photos failed")
         raise typer.Exit(1)
+
+
+def unfolded(photos: list[str], gan: Bundle) -> list[str]:
+    """The photos, with the pictures of a folder in its place; a folder hides no photo that ships.
+
+    Raises:
+        GanInvError: a folder holds no pictures, or cannot be read.
+    """
+    from ..study.photos import pictures_in
+
+    found: list[str] = []
+    for photo in photos:
+        inside = Path(photo).is_dir() and gan.shipped(photo) is None
+        found += map(str, pictures_in(Path(photo))) if inside else [photo]
+    return found
 
 
 def folders(photos: list[str], out: Path) -> list[Path]:

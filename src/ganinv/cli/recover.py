@@ -73,6 +73,7 @@ def recover(
     op = operator(problem, gan.resolution, seed or 0)
     one_by_one(
         photos,
+        gan,
         out,
         lambda photo, folder: recover_one(photo, folder, gan, op, solver, config, noise, seed or 0, align, quiet),
         print_recoveries,

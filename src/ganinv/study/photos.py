@@ -81,15 +81,24 @@ def photo_set(
     folder = Path(name)
     if not folder.is_dir():
         raise GanInvError(f"{name} is no set of photos: give heldout, real, or a folder of pictures.")
+    return load_photos(pictures_in(folder)[:limit], gan, align, complain)
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """The pictures of a folder, by name: see :func:`is_picture`.
+
+    Raises:
+        GanInvError: there are none, or it cannot be read.
+    """
     try:
-        files = [path for path in sorted(folder.iterdir()) if is_picture(path)][:limit]
+        files = [path for path in sorted(folder.iterdir()) if is_picture(path)]
     except OSError as error:
         raise GanInvError(
             f"{shown(folder)} cannot be read ({error.strerror or error}): change its permissions."
         ) from error
     if not files:
-        raise GanInvError(f"{folder} holds no pictures: name a folder that does.")
-    return load_photos(files, gan, align, complain)
+        raise GanInvError(f"{shown(folder)} holds no pictures: name a folder that does.")
+    return files
 
 
 def is_picture(path: Path) -> bool:
