@@ -91,6 +91,23 @@ def test_its_rows_are_what_it_says(study, tiny_bundle, tiny_targets, directions)
     assert found.mean("plain", "lec") != found.mean("plain", "lec")  # there is no encoder
 
 
+def test_another_study_takes_over_the_samples(study, monkeypatch):
+    first = study()
+    monkeypatch.setattr("ganinv.study.edits.samples_of", None)  # none are drawn again
+    second = study(methods=("tuned",), strengths=(2,), samples=first.samples)
+    assert [(row.direction, row.strength) for row in second.samples] == [
+        ("red", 0.0),
+        ("red", 2.0),
+        ("lips", 0.0),
+        ("lips", 2.0),
+    ]
+    assert {str(row) for row in second.samples} < {str(row) for row in first.samples}  # as strings, NaN is NaN
+    kept = {(r.image, r.direction, r.strength): str(r) for r in first.rows if r.method == "tuned"}
+    assert all(kept[r.image, r.direction, r.strength] == str(r) for r in second.rows)
+    with pytest.raises(GanInvError, match="the samples were not measured with red at 3, lips at 3: give their number"):
+        study(strengths=(3,), samples=first.samples)
+
+
 def test_it_is_kept_and_goes_on(study, calls):
     first = study(methods=["plain"])
     assert calls == ["plain", "plain"]

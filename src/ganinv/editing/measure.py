@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -111,8 +111,22 @@ def scores_of(images: Tensor, attributes: Attributes) -> Tensor:
     return torch.cat([attributes(part.clamp(-1, 1)).cpu() for part in images.split(BATCH)])
 
 
+class Looked(NamedTuple):
+    """What the networks say of images: scores ``[N, K]``, and embeddings ``[N, d]`` or ``None``."""
+
+    scores: Tensor
+    who: Tensor | None
+
+
+@torch.no_grad()
+def look(images: Tensor, attributes: Attributes, identity: Callable[[Tensor], Tensor] | None = None) -> Looked:
+    """Score and embed images ``[N, 3, R, R]``, a batch at a time, on the CPU."""
+    who = None if identity is None else torch.cat([identity(x.clamp(-1, 1)).cpu() for x in images.split(BATCH)])
+    return Looked(scores_of(images, attributes), who)
+
+
 def change(
-    before: Tensor,
+    before: Tensor | Looked,
     after: Mapping[float, Tensor],
     target: str,
     attributes: Attributes,
@@ -121,29 +135,28 @@ def change(
     """What edits have done to images.
 
     Args:
-        before: ``[N, 3, R, R]``.
+        before: ``[N, 3, R, R]``, or what :func:`look` has found in them, where several edits begin at the same images.
         after: the same, edited, by strength.
         target: the attribute that was to change; of another name, the shift is not a number.
     """
     names = list(attributes.names)
-    start = scores_of(before, attributes)
+    start = look(before, attributes, identity) if isinstance(before, Tensor) else before
     rest = others(attributes, target)
     rows: dict[str, list[float]] = {key: [] for key in ("shift", "mean_ad", "max_ad", "identity")}
     changes: dict[str, list[float]] = {name: [] for name in names}
-    with torch.no_grad():
-        who = None if identity is None else torch.cat([identity(x.clamp(-1, 1)).cpu() for x in before.split(BATCH)])
-        for images in after.values():
-            moved = scores_of(images, attributes) - start
-            dependency = moved.abs().mean(dim=0)[rest]
-            rows["shift"].append(moved[:, names.index(target)].mean().item() if target in names else float("nan"))
-            rows["mean_ad"].append(dependency.mean().item())
-            rows["max_ad"].append(dependency.max().item())
-            now = None if identity is None else torch.cat([identity(x.clamp(-1, 1)).cpu() for x in images.split(BATCH)])
-            rows["identity"].append(
-                float("nan") if who is None or now is None else (now - who).norm(dim=1).mean().item()
-            )
-            for name, value in zip(names, moved.mean(dim=0).tolist(), strict=True):
-                changes[name].append(value)
+    for images in after.values():
+        now = look(images, attributes, identity)
+        moved = now.scores - start.scores
+        dependency = moved.abs().mean(dim=0)[rest]
+        rows["shift"].append(moved[:, names.index(target)].mean().item() if target in names else float("nan"))
+        rows["mean_ad"].append(dependency.mean().item())
+        rows["max_ad"].append(dependency.max().item())
+        if start.who is None or now.who is None:
+            rows["identity"].append(float("nan"))
+        else:
+            rows["identity"].append((now.who - start.who).norm(dim=1).mean().item())
+        for name, value in zip(names, moved.mean(dim=0).tolist(), strict=True):
+            changes[name].append(value)
     return Change(target, list(after), **rows, changes=changes)
 
 

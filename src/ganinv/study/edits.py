@@ -35,7 +35,18 @@ from torch import Tensor
 
 from ..cache import cache_folder, fingerprint, software
 from ..editing import Direction, Edit, boundary
-from ..editing.measure import Attributes, Identity, change, cosine, drawn, editing_consistency, samples_of, scores_of
+from ..editing.measure import (
+    Attributes,
+    Identity,
+    Looked,
+    change,
+    cosine,
+    drawn,
+    editing_consistency,
+    look,
+    samples_of,
+    scores_of,
+)
 from ..errors import GanInvError, sentence
 from ..files import write_text
 from ..inversion import METHODS, TUNED_NOISE
@@ -212,7 +223,7 @@ def study_edits(
     strengths: Sequence[float] = STRENGTHS,
     profile: str = "full",
     source: str = "",
-    samples: int = SAMPLES,
+    samples: int | Sequence[EditRow] = SAMPLES,
     relearn: int = 0,
     jobs: int = 1,
     backend: str = LOCAL,
@@ -227,7 +238,8 @@ def study_edits(
         judges: the networks that measure attributes and identity.
         methods: names in ``METHODS``, or :data:`NOISY`; for ``None`` all whose encoders the bundle has. Or variants under names of one's own,
             ``{"no tether": Variant("near-perfect", NearPerfect(lambda_locality=0))}``, for settings that are to be compared.
-        samples: random images of the untouched generator.
+        samples: random images of the untouched generator; or their rows in another study of the same generator (:attr:`EditStudy.samples`), which
+            saves measuring them again.
         relearn: samples of each tuned generator that directions are found on anew; 0 for none. It is what takes longest.
         jobs, backend, cache, progress: see :func:`ganinv.study.tasks.run_tasks`. Kept of a task are the edited images, which are measured anew.
 
@@ -245,7 +257,7 @@ def study_edits(
     study = EditStudy(gan, photos, variants, directions, strengths, {"set": source, "profile": profile}, notes)
     found, study.failures = _run(study, relearn, jobs, backend, cache, progress)
     measure = _Measure(gan, directions, strengths, judges)
-    study.samples = measure.generator(samples)
+    study.samples = measure.generator(samples) if isinstance(samples, int) else measure.known(samples)
     for (photo, variant), outcome in found.items():
         study.reconstructions[photo, variant], study.images[photo, variant] = outcome.reconstruction, outcome.edits
         study.rows += measure.photo(photo, variant, outcome, photos[photo])
@@ -409,21 +421,35 @@ class _Measure:
         """Means over random images of the untouched generator; what the gain of photos is measured by."""
         ws = samples_of(self.gan, samples)
         start, rows = drawn(self.gan, ws, Edit()), []
-        unedited = self._realism(start)
+        seen, unedited = look(start, self.attributes, self.identity), self._realism(start)
         for name, direction in self.directions.items():
             after = {t: drawn(self.gan, ws, direction.at(t)) for t in self.strengths}
-            own, *edited = self._rows("", GENERATOR, name, start, after, unedited)
+            own, *edited = self._rows("", GENERATOR, name, start, seen, after, unedited)
             self.changes |= {(name, row.strength): row.change for row in edited}
             rows += [own, *(replace(row, gain=1.0) for row in edited)]
         return rows
 
+    def known(self, rows: Sequence[EditRow]) -> list[EditRow]:
+        """The rows of such images that have been measured, those that this study needs.
+
+        Raises:
+            GanInvError: some direction or strength is not among them.
+        """
+        wanted = [(name, t) for name in self.directions for t in (0.0, *self.strengths)]
+        found = {(row.direction, row.strength): row for row in rows if row.method == GENERATOR}
+        if missing := [f"{name} at {t:g}" for name, t in wanted if (name, t) not in found]:
+            raise GanInvError(f"the samples were not measured with {', '.join(missing)}: give their number instead.")
+        self.changes |= {key: found[key].change for key in wanted if key[1]}
+        return [found[key] for key in wanted]
+
     def photo(self, photo: str, variant: str, outcome: Edited, target: Tensor) -> list[EditRow]:
         """All edits of one reconstruction of ``target``."""
         start, rows = from_uint8(outcome.reconstruction), list[EditRow]()
-        mse, unedited = (start - target.cpu()).square().mean().item(), self._realism(start)
+        mse = (start - target.cpu()).square().mean().item()
+        seen, unedited = look(start, self.attributes, self.identity), self._realism(start)
         for name, edits in zip(self.directions, outcome.edits, strict=True):
             after = {t: from_uint8(image[None]) for t, image in zip(self.strengths, edits, strict=True)}
-            own, *edited = self._rows(photo, variant, name, start, after, unedited)
+            own, *edited = self._rows(photo, variant, name, start, seen, after, unedited)
             rows += [replace(own, mse=mse), *edited]
         return rows
 
@@ -433,11 +459,12 @@ class _Measure:
         method: str,
         name: str,
         start: Tensor,
+        seen: Looked,
         after: Mapping[float, Tensor],
         unedited: tuple[float, float],
     ) -> list[EditRow]:
         """Images as they are (strength 0), and with each strength of an edit."""
-        moved = change(start, after, name, self.attributes, self.identity)
+        moved = change(seen, after, name, self.attributes, self.identity)
         still = 0.0 if name in self.names else math.nan
         nothing = (math.nan, math.nan, math.nan, math.nan)
         rows = [EditRow(photo, method, name, 0.0, still, *nothing, *unedited, math.nan)]
