@@ -135,14 +135,17 @@ def private_paths(root: Path) -> dict[str, str]:
 
 
 def kernel_environment(root: Path, jobs: int) -> dict[str, str]:
-    """What a notebook's kernel finds in its environment: its share of the cores, and of the user's own nothing that would change a figure."""
+    """What a notebook's kernel finds in its environment: its share of the cores, and of the user's own nothing that would change a figure.
+
+    A notebook that runs alone is told of no share: it takes all cores by itself, and processes that it starts would take its number for theirs.
+    """
     threads = str(max(1, (os.cpu_count() or 1) // jobs))
+    share = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads} if jobs > 1 else {}
     # figures are drawn inline, for the page
     user = {key: value for key, value in os.environ.items() if key != "MPLBACKEND"}
     return {
         **user,
-        "OMP_NUM_THREADS": threads,
-        "MKL_NUM_THREADS": threads,
+        **share,
         "JUPYTER_PREFER_ENV_PATH": "1",
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
         "MPLCONFIGDIR": str(

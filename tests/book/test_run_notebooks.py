@@ -162,7 +162,7 @@ def test_runs_what_the_table_of_contents_lists_and_reuses_it(book, capsys):
     root = book("02_bad", "print('first')", "raise RuntimeError('on purpose')")
     arguments = ["--profile", "fast", "--root", str(root)]
 
-    assert main([*arguments, "--jobs", str(os.cpu_count())]) == 1
+    assert main([*arguments, "--jobs", str(max(2, os.cpu_count() or 1))]) == 1
     output = capsys.readouterr()
     assert "notebooks/02_bad.ipynb: refused" in output.out
     assert "RuntimeError" in output.err
@@ -175,6 +175,13 @@ def test_runs_what_the_table_of_contents_lists_and_reuses_it(book, capsys):
     only_good = [*arguments, str(root / "notebooks/01_good.ipynb")]
     assert main(only_good) == 0
     assert "01_good.ipynb: unchanged, reused" in capsys.readouterr().out
+
+
+def test_only_notebooks_that_run_beside_others_are_given_a_share_of_the_cores(tmp_path, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    assert kernel_environment(tmp_path, 4)["OMP_NUM_THREADS"] == "2"
+    assert "OMP_NUM_THREADS" not in kernel_environment(tmp_path, 1)
 
 
 def test_the_users_environment_changes_no_figure(tmp_path, monkeypatch):
