@@ -253,6 +253,12 @@ def test_a_folder_stands_for_its_pictures(run, files, tmp_path):
     assert one_sentence(said).endswith("deeper holds no pictures: name a folder that does.")
 
 
+def test_a_name_that_is_too_long_for_a_file_costs_that_photo_alone(invert, tmp_path):
+    result = invert(*PROJECT, photos=("x" * 300, "first"))
+    assert one_sentence(result) == "error: 1 of 2 photos failed"
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"first"}
+
+
 def test_photos_of_the_same_name_get_folders_of_their_own():
     names = folders(["a/x.png", "b/x.jpg", "x-2.png", "c/x.png"], Path("out"))
     assert len(set(names)) == 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -68,7 +69,7 @@ def unfolded(photos: list[str], gan: Bundle) -> list[str]:
 
     found: list[str] = []
     for photo in photos:
-        inside = Path(photo).is_dir() and gan.shipped(photo) is None
+        inside = os.path.isdir(photo) and gan.shipped(photo) is None  # Path.is_dir raises for a name that is too long
         found += map(str, pictures_in(Path(photo))) if inside else [photo]
     return found
 
