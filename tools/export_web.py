@@ -299,7 +299,6 @@ def export_model(model: str, target: Path, name: str | None = None, profile: str
     key = key_of(files) + profile
     known = fresh(folder, key)
     if card.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(card, folder / card.name)
     if known:
         return folder
